@@ -1,0 +1,45 @@
+/*
+ * An immutable block of bytes, counted by references, that may be queued on any number of
+ * connections of any number of workers at once: what a broadcast is encoded into, once.
+ * The bytes are written before the message is shared and never after. References: any thread.
+ */
+#ifndef BASE_MESSAGE_H
+#define BASE_MESSAGE_H
+
+#include <stdatomic.h>
+#include "base/slice.h"
+
+enum message_flags {
+    MESSAGE_BINARY = 1,   /* the payload is binary data, not UTF-8 text */
+    MESSAGE_VOLATILE = 2, /* may be dropped when the receiver is not keeping up */
+};
+
+struct message {
+    atomic_uint refs;
+    uint8_t prefix; /* leading bytes that only a framed transport sends: a WebSocket frame header */
+    uint8_t flags;  /* enum message_flags */
+    size_t size;    /* bytes in data, the prefix included */
+    char data[];
+};
+
+/* `size` uninitialised bytes, one reference. NULL when memory has run out. */
+struct message *message_new(size_t size) __attribute__((warn_unused_result));
+/* A copy of `bytes`, no prefix, no flags. NULL when memory has run out. */
+struct message *message_copy(cvn_slice bytes) __attribute__((warn_unused_result));
+
+static inline struct message *message_ref(struct message *message)
+{
+    atomic_fetch_add_explicit(&message->refs, 1, memory_order_relaxed);
+    return message;
+}
+
+/* NULL is accepted. */
+void message_unref(struct message *message);
+
+/* What lies behind the prefix. Valid as long as the caller's reference. */
+static inline cvn_slice message_payload(const struct message *message)
+{
+    return slice_of(message->data + message->prefix, message->size - message->prefix);
+}
+
+#endif

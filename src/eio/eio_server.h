@@ -1,0 +1,116 @@
+/*
+ * Engine.IO v4, one instance a worker: verifies requests, opens sessions, finds the session of a request (or moves the
+ * request to the worker that owns it), carries messages over polling and WebSocket and through the upgrade between them.
+ * Everything runs on the instance's worker; time comes from the worker's wheel.
+ */
+#ifndef EIO_SERVER_H
+#define EIO_SERVER_H
+
+#include "base/map.h"
+#include "http/http_origin.h"
+#include "ws/ws_conn.h"
+#include "eio/eio_packet.h"
+
+struct eio_server;
+struct eio_session;
+
+#define EIO_SID_SIZE 20
+
+enum eio_transport { EIO_POLLING = 1, EIO_WEBSOCKET = 2 }; /* bits of options.transports */
+
+/* Why a session ended, in the reference's words through eio_reason_text. */
+enum eio_reason {
+    EIO_TRANSPORT_ERROR, /* "transport error" */
+    EIO_TRANSPORT_CLOSE, /* "transport close": the peer or the network closed it */
+    EIO_FORCED_CLOSE,    /* "forced close": eio_session_close */
+    EIO_PING_TIMEOUT,    /* "ping timeout" */
+    EIO_PARSE_ERROR,     /* "parse error" */
+    EIO_SHUTDOWN,        /* "server shutting down" */
+    EIO_SLOW_CONSUMER,   /* "slow consumer": ours; the output budget was exceeded */
+    EIO_FORCED_SERVER_CLOSE /* "forced server close": never came to join a namespace; used by the layer above */
+};
+const char *eio_reason_text(enum eio_reason reason);
+
+struct eio_options { /* all filled in by the caller; see eio_options_default */
+    cvn_slice path;            /* "/engine.io" */
+    bool add_trailing_slash;   /* true: also (and canonically) "/engine.io/" */
+    uint64_t ping_interval_ms; /* 25000 */
+    uint64_t ping_timeout_ms;  /* 20000 */
+    uint64_t upgrade_timeout_ms; /* 10000 */
+    uint64_t polling_close_timeout_ms; /* 30000: how long an ordered close waits for a poll */
+    size_t max_payload;        /* 1000000 bytes: POST body, WebSocket message */
+    unsigned max_packets_per_payload; /* 0 = no limit of its own */
+    unsigned max_fragments;    /* of a WebSocket message; 0 = default */
+    unsigned transports;       /* enum eio_transport bits */
+    bool allow_upgrades;
+    size_t send_high_water;    /* bytes a session may have queued before volatile packets drop */
+    size_t send_max;           /* and before it is closed with EIO_SLOW_CONSUMER */
+    size_t max_sessions;       /* of this worker; 0 = unbounded. Beyond: 503 */
+    struct http_origin_policy origins;
+};
+void eio_options_default(struct eio_options *ret);
+
+/* What the layer above hears and decides. All but on_open, on_message and on_close may be NULL. */
+struct eio_events {
+    /* A handshake wants in (a request without sid that passed all checks). False refuses it with code 4 and *message
+     * (static text, "Forbidden" when left NULL). */
+    bool (*on_allow)(const struct http_request *request, const char **message, void *app);
+    /* Before the head of an answer to a request is written (also the 101): add fields with http_request_add_field.
+     * `initial` on the handshake. For a pending poll this is called when the request arrives. */
+    void (*on_headers)(struct http_request *request, bool initial, void *app);
+    /* A session is open; `request` is its handshake: head valid during the call (copy headers, query, address you want). Set the session's owner. */
+    void (*on_open)(struct eio_session *session, const struct http_request *request, void *app);
+    /* A message. Bytes are writable and valid during the call; text is valid UTF-8. */
+    void (*on_message)(struct eio_session *session, char *data, size_t size, bool binary);
+    /* The session's output has drained to the kernel. */
+    void (*on_drain)(struct eio_session *session);
+    /* The session moved from polling to WebSocket. */
+    void (*on_upgrade)(struct eio_session *session);
+    /* The last call; exactly once after on_open. Never comes from inside eio_session_send or eio_session_close (it comes at the end of the turn), but may
+     * come directly after on_message returns. */
+    void (*on_close)(struct eio_session *session, enum eio_reason reason);
+};
+
+/* `options`, `events` and `app` must outlive it. `peers` are the instances of all workers by index, filled in by
+ * the caller before traffic starts (for moving requests to the worker that a sid names). NULL when memory has run out. */
+struct eio_server *eio_server_new(struct worker *worker, const struct eio_options *options,
+                                  const struct eio_events *events, void *app);
+/* Closes every session with EIO_SHUTDOWN: polling ones get a close packet, WebSockets a close. */
+void eio_server_shutdown(struct eio_server *server);
+/* After every session has gone. NULL is accepted. */
+void eio_server_free(struct eio_server *server);
+size_t eio_server_session_count(const struct eio_server *server);
+void *eio_server_app(const struct eio_server *server);
+
+/* Whether a request belongs to Engine.IO, by its path. */
+bool eio_server_owns_path(const struct eio_server *server, cvn_slice path);
+/* Where the workers of all instances are, indexed by worker; for moving requests. */
+void eio_server_set_peers(struct eio_server *server, struct worker *const *workers, unsigned count);
+
+/* The three http_events for requests that are ours. on_head must be called for our path only; on_body and on_abort are called for
+ * requests on which on_head was called (the caller tells them apart by request->user: NULL before on_head, ours after). */
+void eio_server_on_head(struct eio_server *server, struct http_request *request);
+void eio_server_on_body(struct eio_server *server, struct http_request *request, char *body, size_t size);
+void eio_server_on_abort(struct eio_server *server, struct http_request *request);
+
+/* --- Sessions --- */
+
+void eio_session_set_owner(struct eio_session *session, void *owner);
+void *eio_session_owner(const struct eio_session *session);
+struct eio_server *eio_session_server(const struct eio_session *session);
+/* 20 characters, no NUL. A secret of the client's. */
+cvn_slice eio_session_id(const struct eio_session *session);
+enum eio_transport eio_session_transport(const struct eio_session *session);
+bool eio_session_is_open(const struct eio_session *session);
+/* Bytes queued and not yet handed to the kernel. */
+size_t eio_session_queued(const struct eio_session *session);
+const char *eio_session_peer_address(const struct eio_session *session);
+
+/* Queues a packet made by eio_packet_*; takes a reference of its own. The same message may go to any number of sessions. False when it was not
+ * queued: the session is not open, or the message is MESSAGE_VOLATILE and the session cannot take it now (congested; polling without a
+ * pending poll; in the midst of an upgrade). */
+bool eio_session_send(struct eio_session *session, struct message *packet);
+/* Ends the session in order: what is queued goes first. on_close gets `reason`. Idempotent. */
+void eio_session_close(struct eio_session *session, enum eio_reason reason);
+
+#endif

@@ -1,0 +1,26 @@
+/*
+ * A worker's mailbox: any thread posts, the worker's loop delivers, in the order of posting per
+ * poster. Lock-free multi-producer queue plus one uv_async wake-up per batch.
+ */
+#ifndef NET_MAILBOX_H
+#define NET_MAILBOX_H
+
+#include <stdatomic.h>
+#include <uv.h>
+
+struct worker;
+
+/* Embedded at the front of whatever is sent. deliver() runs once on the receiving worker and owns the
+ * mail from then on. When the worker has already stopped, discard() runs instead, on any thread. */
+struct mail {
+    _Atomic(struct mail *) next;
+    void (*deliver)(struct mail *mail, struct worker *worker);
+    void (*discard)(struct mail *mail);
+};
+
+struct mailbox {
+    _Atomic(struct mail *) head;
+    uv_async_t wake;
+};
+
+#endif

@@ -1,0 +1,63 @@
+/*
+ * One thread's world: a libuv loop, a clock read once a turn, a timer wheel, the connections, and the
+ * end-of-turn work: flush every connection that has output, then free what was closed.
+ *
+ * Everything here belongs to the worker's own thread, but for worker_post and worker_stop.
+ */
+#ifndef NET_WORKER_H
+#define NET_WORKER_H
+
+#include <uv.h>
+#include "base/list.h"
+#include "base/wheel.h"
+#include "net/mailbox.h"
+
+#define WORKER_READ_BUFFER 65536 /* bytes read from one connection at a time */
+#define WORKER_WRITE_BUFFER 65536 /* bytes joined into one send */
+#define WORKER_MAX 128 /* workers of one server */
+
+struct worker {
+    unsigned index; /* 0.. */
+    uv_loop_t *loop;
+    struct wheel wheel;
+    struct mailbox mailbox;
+    char *read_buffer;  /* shared by all connections: contents last until the callback returns */
+    char *write_buffer; /* joins small messages before a send */
+    struct list conns;   /* every connection */
+    struct list dirty;   /* connections with output to flush this turn */
+    struct list closing; /* connections to be closed at the end of this turn */
+    size_t conn_count;
+    void *app; /* of the layer above */
+
+    uv_loop_t own_loop;
+    uv_prepare_t prepare; /* end of turn: flush, close, arm the clock */
+    uv_check_t check;     /* start of turn: read the clock */
+    uv_idle_t idle;       /* runs while flushing is sliced, so that the loop does not sleep */
+    uv_timer_t clock;
+    uint64_t clock_due_ms;
+    unsigned open_handles;
+    bool stopping;
+};
+
+/* On a loop of its own when `loop` is NULL, else on the caller's. CVN_ERR_MEMORY, CVN_ERR_SYSTEM. */
+enum cvn_error worker_init(struct worker *worker, unsigned index, uv_loop_t *loop);
+/* Runs an own loop until worker_stop has been called and every connection has gone. */
+void worker_run(struct worker *worker);
+/* Asks the worker to close its connections and end; any thread, at most once. */
+void worker_stop(struct worker *worker);
+/* Frees; after worker_run has returned (or before it was called). */
+void worker_release(struct worker *worker);
+
+/* Hands `mail` to the worker; any thread. */
+void worker_post(struct worker *worker, struct mail *mail);
+
+/* The worker whose loop the calling thread is running, or NULL. */
+struct worker *worker_current(void);
+
+/* Milliseconds, monotonic, read once a turn. */
+static inline uint64_t worker_now_ms(const struct worker *worker)
+{
+    return worker->wheel.now_ms;
+}
+
+#endif
