@@ -21,6 +21,7 @@ struct http_request {
     enum http_method method; /* stays valid */
     struct buf fields;       /* extra response header lines ("Name: value\r\n"), see http_request_add_field */
     void *user;              /* of the layer above */
+    uint8_t route;           /* 0 at first; for whoever shares out requests among several owners */
 };
 
 /* What the layer above does with requests. */

@@ -21,7 +21,7 @@ enum conn_reason {
     CONN_SLOW_CONSUMER, /* the output budget was exceeded: the peer does not read */
     CONN_TIMEOUT,       /* a timer of the layer above ran out */
     CONN_NO_MEMORY,
-    CONN_SHUTDOWN       /* the worker is stopping */
+    CONN_SHUTDOWN /* the worker is stopping */
 };
 
 struct conn_events {

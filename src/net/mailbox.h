@@ -23,4 +23,13 @@ struct mailbox {
     uv_async_t wake;
 };
 
+/* --- The worker's side; others use worker_post --- */
+
+/* A libuv error, or 0. */
+int mailbox_init(struct mailbox *mailbox, struct worker *worker);
+/* Delivers what has come; on the worker. */
+void mailbox_deliver(struct worker *worker);
+/* Discards what waits and whatever is posted from now on. The handle stays for the worker to close. */
+void mailbox_close(struct mailbox *mailbox);
+
 #endif

@@ -20,7 +20,8 @@ void tls_session_free(struct tls_session *session);
 enum tls_result { TLS_OK, TLS_WANT_READ, TLS_WANT_WRITE, TLS_CLOSED, TLS_FAILED };
 /* As recv and send: on TLS_OK *ret_done (> 0) bytes were moved. A send that wanted to wait must be repeated
  * with the same bytes in front (they may lie elsewhere). */
-enum tls_result tls_session_recv(struct tls_session *session, char *data, size_t size, size_t *ret_done);
+enum tls_result tls_session_recv(struct tls_session *session, char *data, size_t size,
+                                 size_t *ret_done);
 enum tls_result tls_session_send(struct tls_session *session, const char *data, size_t size,
                                  size_t *ret_done);
 /* Bytes decrypted but not yet received: the descriptor may stay silent although there is more. */

@@ -10,32 +10,40 @@
 #include <uv.h>
 #include "base/list.h"
 #include "base/wheel.h"
+#include "base/slice.h"
 #include "net/mailbox.h"
 
-#define WORKER_READ_BUFFER 65536 /* bytes read from one connection at a time */
+#define WORKER_READ_BUFFER  65536 /* bytes read from one connection at a time */
 #define WORKER_WRITE_BUFFER 65536 /* bytes joined into one send */
-#define WORKER_MAX 128 /* workers of one server */
+#define WORKER_MAX          128   /* workers of one server */
+
+/* Work for the end of the current turn, embedded in whatever it works on; zeroed when not waiting. */
+struct worker_task {
+    struct list link;
+    void (*run)(struct worker_task *task); /* the task may be freed or deferred again inside */
+};
 
 struct worker {
     unsigned index; /* 0.. */
     uv_loop_t *loop;
     struct wheel wheel;
     struct mailbox mailbox;
-    char *read_buffer;  /* shared by all connections: contents last until the callback returns */
-    char *write_buffer; /* joins small messages before a send */
+    char *read_buffer;   /* shared by all connections: contents last until the callback returns */
+    char *write_buffer;  /* joins small messages before a send */
     struct list conns;   /* every connection */
     struct list dirty;   /* connections with output to flush this turn */
     struct list closing; /* connections to be closed at the end of this turn */
+    struct list tasks;   /* worker_defer */
     size_t conn_count;
     void *app; /* of the layer above */
 
     uv_loop_t own_loop;
-    uv_prepare_t prepare; /* end of turn: flush, close, arm the clock */
-    uv_check_t check;     /* start of turn: read the clock */
-    uv_idle_t idle;       /* runs while flushing is sliced, so that the loop does not sleep */
-    uv_timer_t clock;
+    bool owns_loop;
+    uv_prepare_t prepare; /* end of turn: timers, tasks, flush, close */
+    uv_idle_t idle;       /* active while work is left over, so that the loop does not sleep */
+    uv_timer_t clock;     /* wakes the loop for the wheel */
     uint64_t clock_due_ms;
-    unsigned open_handles;
+    atomic_bool stop_asked;
     bool stopping;
 };
 
@@ -47,6 +55,16 @@ void worker_run(struct worker *worker);
 void worker_stop(struct worker *worker);
 /* Frees; after worker_run has returned (or before it was called). */
 void worker_release(struct worker *worker);
+
+/* Runs `task` at the end of this turn, before output is flushed. Does nothing when it waits already. */
+void worker_defer(struct worker *worker, struct worker_task *task);
+static inline void worker_task_cancel(struct worker_task *task)
+{
+    list_remove(&task->link);
+}
+
+/* First thing in every callback from libuv: makes the clock current and this worker the thread's current one. */
+void worker_enter(struct worker *worker);
 
 /* Hands `mail` to the worker; any thread. */
 void worker_post(struct worker *worker, struct mail *mail);

@@ -1,0 +1,75 @@
+/*
+ * The mailbox of a worker: a stack that posters push on with compare-and-swap and the worker takes whole, then
+ * turns around, so that mail of one poster arrives in order. Only the poster that finds the stack empty wakes
+ * the loop. A closed mailbox holds a sentinel; whoever meets it discards its mail.
+ */
+#include "net/net_internal.h"
+
+static struct mail closed_mark;
+
+static struct mail *take_in_order(struct mailbox *mailbox, struct mail *leave)
+{
+    struct mail *taken = atomic_exchange_explicit(&mailbox->head, leave, memory_order_acq_rel);
+    struct mail *ordered = NULL;
+    while (taken != NULL && taken != &closed_mark) {
+        struct mail *next = atomic_load_explicit(&taken->next, memory_order_relaxed);
+        atomic_store_explicit(&taken->next, ordered, memory_order_relaxed);
+        ordered = taken;
+        taken = next;
+    }
+    return ordered;
+}
+
+static void on_wake(uv_async_t *wake)
+{
+    struct worker *worker = wake->data;
+    worker_enter(worker);
+    mailbox_deliver(worker);
+    if (atomic_load(&worker->stop_asked))
+        worker_on_stop(worker);
+}
+
+void mailbox_deliver(struct worker *worker)
+{
+    if (worker->stopping)
+        return;
+    struct mail *mail = take_in_order(&worker->mailbox, NULL);
+    while (mail != NULL) {
+        struct mail *next = atomic_load_explicit(&mail->next, memory_order_relaxed);
+        mail->deliver(mail, worker);
+        mail = next;
+    }
+}
+
+int mailbox_init(struct mailbox *mailbox, struct worker *worker)
+{
+    atomic_init(&mailbox->head, NULL);
+    mailbox->wake.data = worker;
+    return uv_async_init(worker->loop, &mailbox->wake, on_wake);
+}
+
+void mailbox_close(struct mailbox *mailbox)
+{
+    struct mail *mail = take_in_order(mailbox, &closed_mark);
+    while (mail != NULL) {
+        struct mail *next = atomic_load_explicit(&mail->next, memory_order_relaxed);
+        mail->discard(mail);
+        mail = next;
+    }
+}
+
+void worker_post(struct worker *worker, struct mail *mail)
+{
+    struct mailbox *mailbox = &worker->mailbox;
+    struct mail *head = atomic_load_explicit(&mailbox->head, memory_order_relaxed);
+    do {
+        if (head == &closed_mark) {
+            mail->discard(mail);
+            return;
+        }
+        atomic_store_explicit(&mail->next, head, memory_order_relaxed);
+    } while (!atomic_compare_exchange_weak_explicit(&mailbox->head, &head, mail,
+                                                    memory_order_acq_rel, memory_order_relaxed));
+    if (head == NULL)
+        uv_async_send(&mailbox->wake);
+}

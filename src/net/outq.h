@@ -1,0 +1,42 @@
+/*
+ * What a connection has still to send: references to messages, in order. The bytes are copied once, into the
+ * worker's write buffer, when the connection is flushed, and only if they are small. One thread.
+ */
+#ifndef NET_OUTQ_H
+#define NET_OUTQ_H
+
+#include <sys/uio.h>
+#include "base/message.h"
+
+#define OUTQ_INLINE 2 /* entries that need no allocation: one turn's usual output */
+
+struct outq_item {
+    struct message *message;
+    size_t offset; /* first byte of it that is still to be sent */
+};
+
+struct outq {
+    struct outq_item *items; /* a ring; NULL: uses the inline entries */
+    uint32_t head, count, capacity;
+    size_t bytes; /* still to be sent */
+    struct outq_item inline_items[OUTQ_INLINE];
+};
+
+void outq_init(struct outq *queue);
+void outq_release(struct outq *queue); /* drops the references */
+/* Takes a reference of its own. False when memory has run out, the queue unchanged. */
+bool outq_push(struct outq *queue, struct message *message, size_t offset)
+    __attribute__((warn_unused_result));
+
+/*
+ * Describes the front of the queue for one writev: small messages are joined in `scratch`, large ones are named
+ * where they lie. Returns the number of vectors (at most `max`), 0 for an empty queue. Nothing is consumed.
+ */
+size_t outq_gather(const struct outq *queue, struct iovec *ret, size_t max, char *scratch,
+                   size_t scratch_size);
+/* Copies bytes from the front into `ret`; returns how many. Nothing is consumed. */
+size_t outq_peek(const struct outq *queue, char *ret, size_t size);
+/* Drops `bytes` bytes from the front, with the references that end there. */
+void outq_consume(struct outq *queue, size_t bytes);
+
+#endif
