@@ -48,7 +48,8 @@ enum cvn_error {
     CVN_ERR_JSON,     /* the text is no valid JSON, or its placeholders do not fit the attachments */
     CVN_ERR_SYSTEM,   /* the operating system refused; errno says why */
     CVN_ERR_TLS,      /* a certificate or key was refused */
-    CVN_ERR_NOT_FOUND /* no such file, namespace or socket */
+    CVN_ERR_NOT_FOUND, /* no such file, namespace or socket */
+    CVN_ERR_TIMEOUT    /* nobody answered in time */
 };
 
 /** Words for an error, static, never NULL. Any thread. */

@@ -1,0 +1,87 @@
+/*
+ * Namespaces and what they do with their sockets. Handlers are registered before the server starts and are read-only from then on;
+ * they run on the worker of the socket concerned.
+ */
+#ifndef CONVENE_NAMESPACE_H
+#define CONVENE_NAMESPACE_H
+
+#include <convene/json.h>
+#include <convene/server.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct cvn_namespace cvn_namespace;
+typedef struct cvn_socket cvn_socket;
+typedef struct cvn_event cvn_event;
+typedef struct cvn_next cvn_next;
+
+/** The namespace of that name ("/", "/chat"), made when it does not exist. NULL when memory has run out, the name is longer than 255
+ * bytes, or the server runs already and has no such namespace. A missing leading slash is added. Owned by the server. */
+CVN_API cvn_namespace *cvn_of(cvn_server *server, const char *name);
+/** Its name with the slash; valid as long as the server. Any thread. */
+CVN_API const char *cvn_namespace_name(const cvn_namespace *nsp);
+CVN_API cvn_server *cvn_namespace_server(const cvn_namespace *nsp);
+
+/**
+ * A connection middleware: decides whether `socket` may join, now or later, by calling cvn_next_accept or cvn_next_refuse exactly once
+ * (on the socket's worker). Middlewares run in the order of registration. The socket cannot emit, join rooms or be found before the
+ * last has accepted.
+ */
+typedef void (*cvn_middleware_fn)(cvn_socket *socket, cvn_next *next, void *data);
+CVN_API CVN_MUST_CHECK enum cvn_error cvn_use(cvn_namespace *nsp, cvn_middleware_fn fn, void *data);
+CVN_API void cvn_next_accept(cvn_next *next);
+/** The client gets CONNECT_ERROR with `message` and, unless NULL, `data` (one JSON value). */
+CVN_API void cvn_next_refuse(cvn_next *next, const char *message, const char *data);
+
+/** A socket has joined the namespace. Its client has already been told. */
+typedef void (*cvn_connection_fn)(cvn_socket *socket, void *data);
+CVN_API CVN_MUST_CHECK enum cvn_error cvn_on_connection(cvn_namespace *nsp, cvn_connection_fn fn,
+                                                        void *data);
+
+/** A socket is about to leave (its rooms are still there) or has left. `reason` is static: "transport close", "client namespace disconnect", ... */
+typedef void (*cvn_disconnect_fn)(cvn_socket *socket, const char *reason, void *data);
+CVN_API CVN_MUST_CHECK enum cvn_error cvn_on_disconnecting(cvn_namespace *nsp, cvn_disconnect_fn fn,
+                                                           void *data);
+CVN_API CVN_MUST_CHECK enum cvn_error cvn_on_disconnect(cvn_namespace *nsp, cvn_disconnect_fn fn,
+                                                        void *data);
+
+/** An event came from a client. `event` and all it holds are valid until the handler returns. */
+typedef void (*cvn_event_fn)(cvn_socket *socket, const cvn_event *event, void *data);
+/** Several handlers of one event run in the order of registration. */
+CVN_API CVN_MUST_CHECK enum cvn_error cvn_on(cvn_namespace *nsp, const char *event, cvn_event_fn fn,
+                                             void *data);
+/** For every event, before the handlers of its name. */
+CVN_API CVN_MUST_CHECK enum cvn_error cvn_on_any(cvn_namespace *nsp, cvn_event_fn fn, void *data);
+
+/* --- An event in its handler --- */
+
+/** Its name, decoded. A numeric name is its digits. */
+CVN_API cvn_slice cvn_event_name(const cvn_event *event);
+/** Its arguments without the name. */
+CVN_API cvn_args cvn_event_args(const cvn_event *event);
+/** Shorthand for cvn_args_at(cvn_event_args(event), index). */
+CVN_API cvn_slice cvn_event_arg(const cvn_event *event, size_t index);
+/** Whether the client waits for an acknowledgement. */
+CVN_API bool cvn_event_wants_ack(const cvn_event *event);
+
+/** Acknowledges with JSON arguments ("1,2", "" or NULL for none). Does nothing, CVN_OK, when the client does not wait. CVN_ERR_STATE when
+ * already acknowledged or the socket has gone; CVN_ERR_JSON; CVN_ERR_MEMORY. */
+CVN_API enum cvn_error cvn_ack(const cvn_event *event, const char *json);
+CVN_API enum cvn_error cvn_ack_args(const cvn_event *event, cvn_args args);
+
+/** An acknowledgement for later: keeps the socket's memory until it is sent. NULL when the client does not wait, it was acknowledged
+ * already, or memory has run out. */
+typedef struct cvn_later cvn_later;
+CVN_API cvn_later *cvn_ack_later(const cvn_event *event);
+/** Sends and frees it; any thread. With CVN_ERR_STATE when the server no longer runs, else as cvn_ack_args on the worker itself; from another
+ * thread the arguments are checked and copied at once and sending is left to the worker. */
+CVN_API enum cvn_error cvn_later_send(cvn_later *later, cvn_args args);
+/** Frees it without answering; any thread. NULL is accepted. */
+CVN_API void cvn_later_drop(cvn_later *later);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
