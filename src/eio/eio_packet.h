@@ -5,7 +5,15 @@
 #include "ws/ws_encode.h"
 #include "base/buf.h"
 
-enum eio_packet_type { EIO_OPEN, EIO_CLOSE, EIO_PING, EIO_PONG, EIO_MESSAGE, EIO_UPGRADE, EIO_NOOP };
+enum eio_packet_type {
+    EIO_OPEN,
+    EIO_CLOSE,
+    EIO_PING,
+    EIO_PONG,
+    EIO_MESSAGE,
+    EIO_UPGRADE,
+    EIO_NOOP
+};
 
 #define EIO_SEPARATOR '\x1e'
 
@@ -27,9 +35,11 @@ struct eio_payload {
 bool eio_payload_next(struct eio_payload *payload, cvn_slice *ret_packet);
 
 /* A text packet as a message: WebSocket text frame header as prefix, then type digit and data. NULL when memory has run out. */
-struct message *eio_packet_encode(enum eio_packet_type type, cvn_slice data) __attribute__((warn_unused_result));
+struct message *eio_packet_encode(enum eio_packet_type type, cvn_slice data)
+    __attribute__((warn_unused_result));
 /* Room for a "4..." packet whose `size` bytes of data the caller writes behind *ret_data. */
-struct message *eio_packet_new_text(size_t size, char **ret_data) __attribute__((warn_unused_result));
+struct message *eio_packet_new_text(size_t size, char **ret_data)
+    __attribute__((warn_unused_result));
 /* Binary data as a message: WebSocket binary frame header as prefix, then the raw bytes. */
 struct message *eio_packet_encode_binary(cvn_slice data) __attribute__((warn_unused_result));
 

@@ -31,21 +31,21 @@ enum eio_reason {
 };
 const char *eio_reason_text(enum eio_reason reason);
 
-struct eio_options { /* all filled in by the caller; see eio_options_default */
-    cvn_slice path;            /* "/engine.io" */
-    bool add_trailing_slash;   /* true: also (and canonically) "/engine.io/" */
-    uint64_t ping_interval_ms; /* 25000 */
-    uint64_t ping_timeout_ms;  /* 20000 */
-    uint64_t upgrade_timeout_ms; /* 10000 */
+struct eio_options {                   /* all filled in by the caller; see eio_options_default */
+    cvn_slice path;                    /* "/engine.io" */
+    bool add_trailing_slash;           /* true: also (and canonically) "/engine.io/" */
+    uint64_t ping_interval_ms;         /* 25000 */
+    uint64_t ping_timeout_ms;          /* 20000 */
+    uint64_t upgrade_timeout_ms;       /* 10000 */
     uint64_t polling_close_timeout_ms; /* 30000: how long an ordered close waits for a poll */
-    size_t max_payload;        /* 1000000 bytes: POST body, WebSocket message */
-    unsigned max_packets_per_payload; /* 0 = no limit of its own */
-    unsigned max_fragments;    /* of a WebSocket message; 0 = default */
-    unsigned transports;       /* enum eio_transport bits */
+    size_t max_payload;                /* 1000000 bytes: POST body, WebSocket message */
+    unsigned max_packets_per_payload;  /* 0 = no limit of its own */
+    unsigned max_fragments;            /* of a WebSocket message; 0 = default */
+    unsigned transports;               /* enum eio_transport bits */
     bool allow_upgrades;
-    size_t send_high_water;    /* bytes a session may have queued before volatile packets drop */
-    size_t send_max;           /* and before it is closed with EIO_SLOW_CONSUMER */
-    size_t max_sessions;       /* of this worker; 0 = unbounded. Beyond: 503 */
+    size_t send_high_water; /* bytes a session may have queued before volatile packets drop */
+    size_t send_max;        /* and before it is closed with EIO_SLOW_CONSUMER */
+    size_t max_sessions;    /* of this worker; 0 = unbounded. Beyond: 503 */
     struct http_origin_policy origins;
 };
 void eio_options_default(struct eio_options *ret);
@@ -90,7 +90,8 @@ void eio_server_set_peers(struct eio_server *server, struct worker *const *worke
 /* The three http_events for requests that are ours. on_head must be called for our path only; on_body and on_abort are called for
  * requests on which on_head was called (the caller tells them apart by request->user: NULL before on_head, ours after). */
 void eio_server_on_head(struct eio_server *server, struct http_request *request);
-void eio_server_on_body(struct eio_server *server, struct http_request *request, char *body, size_t size);
+void eio_server_on_body(struct eio_server *server, struct http_request *request, char *body,
+                        size_t size);
 void eio_server_on_abort(struct eio_server *server, struct http_request *request);
 
 /* --- Sessions --- */

@@ -1,0 +1,283 @@
+/*
+ * From a request's head to its session: the query is read, transport, origin, session id, method and version are checked in the
+ * reference's order, and whoever fails gets the reference's answer. A session id names the worker that made it in its first byte;
+ * a request for another worker's session moves there before the session is looked for.
+ * Runs on the instance's worker. Engine.IO protocol revision 4, "Handshake"; socketio-wire facts, table of errors.
+ */
+#include "eio/eio_session.h"
+#include "base/json.h"
+
+#define QUERY_VALUE_SIZE 32 /* longer than any value that means something to us */
+
+/* What the query says, decoded. A value that is too long to mean anything is cut: it matches nothing then. */
+struct query {
+    char transport[QUERY_VALUE_SIZE], version[QUERY_VALUE_SIZE], sid[QUERY_VALUE_SIZE];
+    size_t transport_size, version_size, sid_size;
+};
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F')
+        return c - 'A' + 10;
+    return -1;
+}
+
+/* Percent-decodes as URLSearchParams does: '+' is a space, a '%' without two digits stays. Returns the size, at most that of ret. */
+static size_t query_decode(cvn_slice raw, char ret[QUERY_VALUE_SIZE])
+{
+    size_t size = 0;
+    for (size_t i = 0; i < raw.size && size < QUERY_VALUE_SIZE; i++) {
+        char c = raw.data[i];
+        if (c == '+') {
+            c = ' ';
+        } else if (c == '%' && raw.size - i > 2) {
+            int high = hex_digit(raw.data[i + 1]), low = hex_digit(raw.data[i + 2]);
+            if (high >= 0 && low >= 0) {
+                c = (char)(high * 16 + low);
+                i += 2;
+            }
+        }
+        ret[size++] = c;
+    }
+    return size;
+}
+
+static void query_read(cvn_slice text, struct query *ret)
+{
+    ret->transport_size = query_decode(http_query_get(text, SLICE("transport")), ret->transport);
+    ret->version_size = query_decode(http_query_get(text, SLICE("EIO")), ret->version);
+    ret->sid_size = query_decode(http_query_get(text, SLICE("sid")), ret->sid);
+}
+
+static enum eio_transport query_transport(const struct query *query)
+{
+    cvn_slice name = slice_of(query->transport, query->transport_size);
+    if (slice_eq(name, SLICE("polling")))
+        return EIO_POLLING;
+    if (slice_eq(name, SLICE("websocket")))
+        return EIO_WEBSOCKET;
+    return 0;
+}
+
+static bool query_has_version(const struct query *query)
+{
+    return query->version_size == 1 && query->version[0] == EIO_PROTOCOL;
+}
+
+static int base64url_digit(char c)
+{
+    if (c >= 'A' && c <= 'Z')
+        return c - 'A';
+    if (c >= 'a' && c <= 'z')
+        return c - 'a' + 26;
+    if (c >= '0' && c <= '9')
+        return c - '0' + 52;
+    if (c == '-')
+        return 62;
+    return c == '_' ? 63 : -1;
+}
+
+/* The worker a session id names: its first byte. NULL when this is no id of any of ours. */
+static struct worker *sid_worker(const struct eio_server *server, cvn_slice sid)
+{
+    if (sid.size != EIO_SID_SIZE)
+        return NULL;
+    for (size_t i = 0; i < sid.size; i++) {
+        if (base64url_digit(sid.data[i]) < 0)
+            return NULL;
+    }
+    unsigned index =
+        (unsigned)base64url_digit(sid.data[0]) << 2 | (unsigned)base64url_digit(sid.data[1]) >> 4;
+    if (index == server->worker->index)
+        return server->worker;
+    return index < server->peer_count ? server->peers[index] : NULL;
+}
+
+bool eio_handshake_add_fields(struct eio_server *server, struct http_request *request,
+                              bool no_store)
+{
+    const struct http_origin_policy *policy = &server->options->origins;
+    if (!http_origin_add_fields(policy, request, http_origin_check(policy, request->head)))
+        return false;
+    return !no_store || http_request_add_field(request, SLICE("cache-control"), SLICE("no-store"));
+}
+
+static const char *const code_messages[] = {
+    [EIO_CODE_TRANSPORT_UNKNOWN] = "Transport unknown",
+    [EIO_CODE_SESSION_UNKNOWN] = "Session ID unknown",
+    [EIO_CODE_BAD_METHOD] = "Bad handshake method",
+    [EIO_CODE_BAD_REQUEST] = "Bad request",
+    [EIO_CODE_FORBIDDEN] = "Forbidden",
+    [EIO_CODE_BAD_VERSION] = "Unsupported protocol version",
+};
+
+/* A WebSocket client sees no body, but a person with a packet dump does. A refused Origin is the one case that is not 400. */
+static void refuse_upgrade(struct http_request *request, int status, const char *message)
+{
+    http_respond_close(request, status, SLICE("text/html"), cvn_str(message));
+}
+
+void eio_handshake_refuse(struct eio_server *server, struct http_request *request,
+                          enum eio_code code, const char *message)
+{
+    struct buf body;
+
+    if (message == NULL)
+        message = code_messages[code];
+    if (!eio_handshake_add_fields(server, request, false)) {
+        eio_handshake_fail(server, request, 503);
+        return;
+    }
+    if (ws_handshake_is_wanted(request->head)) {
+        refuse_upgrade(request, 400, message);
+        return;
+    }
+
+    buf_init(&body, 4096);
+    buf_append_str(&body, "{\"code\":");
+    buf_append_u64(&body, code);
+    buf_append_str(&body, ",\"message\":");
+    if (json_append_string(&body, cvn_str(message)) && buf_append_byte(&body, '}'))
+        http_respond(request, code == EIO_CODE_FORBIDDEN ? 403 : 400, SLICE("application/json"),
+                     buf_slice(&body));
+    else
+        eio_handshake_fail(server, request, 503);
+    buf_release(&body);
+}
+
+void eio_handshake_fail(struct eio_server *server, struct http_request *request, int status)
+{
+    (void)server;
+    http_respond_close(request, status, SLICE(""), SLICE(""));
+}
+
+/* A refused Origin: 403 whatever the transport, for the browser must not be told "Bad request". */
+static void refuse_origin(struct eio_server *server, struct http_request *request)
+{
+    if (!ws_handshake_is_wanted(request->head))
+        eio_handshake_refuse(server, request, EIO_CODE_FORBIDDEN, NULL);
+    else if (eio_handshake_add_fields(server, request, false))
+        refuse_upgrade(request, 403, code_messages[EIO_CODE_FORBIDDEN]);
+    else
+        eio_handshake_fail(server, request, 503);
+}
+
+/* The answer to a polling handshake is the open packet alone; what on_open sends waits for the first poll, as in the reference. */
+static void open_polling(struct eio_server *server, struct http_request *request)
+{
+    char open[EIO_OPEN_PACKET_SIZE];
+
+    if (!eio_handshake_add_fields(server, request, true))
+        goto fail;
+    if (server->events->on_headers != NULL)
+        server->events->on_headers(request, true, server->app);
+
+    struct eio_session *session =
+        eio_session_new(server, EIO_POLLING, conn_peer_address(http_request_conn(request)));
+    if (session == NULL)
+        goto fail;
+    size_t size = eio_session_write_open(session, open);
+    eio_session_announce(session, request);
+    if (session->state == EIO_STATE_ENDED)
+        goto fail;
+    http_respond(request, 200, SLICE("text/plain; charset=UTF-8"), slice_of(open, size));
+    return;
+
+fail:
+    eio_handshake_fail(server, request, 503);
+}
+
+/* A request without sid: wants a new session. */
+static void on_new(struct eio_server *server, struct http_request *request,
+                   const struct query *query, enum eio_transport transport)
+{
+    bool is_upgrade = ws_handshake_is_wanted(request->head);
+    const char *message = NULL;
+
+    if (request->method != HTTP_GET)
+        eio_handshake_refuse(server, request, EIO_CODE_BAD_METHOD, NULL);
+    else if (is_upgrade != (transport == EIO_WEBSOCKET))
+        eio_handshake_refuse(server, request, EIO_CODE_BAD_REQUEST, NULL);
+    else if (!query_has_version(query))
+        eio_handshake_refuse(server, request, EIO_CODE_BAD_VERSION, NULL);
+    else if (server->is_shut_down ||
+             (server->options->max_sessions > 0 && server->count >= server->options->max_sessions))
+        eio_handshake_fail(server, request, 503);
+    else if (server->events->on_allow != NULL &&
+             !server->events->on_allow(request, &message, server->app))
+        eio_handshake_refuse(server, request, EIO_CODE_FORBIDDEN, message);
+    else if (transport == EIO_WEBSOCKET)
+        eio_websocket_open(server, request);
+    else
+        open_polling(server, request);
+}
+
+/* A request of a session that exists on this worker. */
+static void on_known(struct eio_session *session, struct http_request *request,
+                     const struct query *query, enum eio_transport transport)
+{
+    struct eio_server *server = session->server;
+    bool is_upgrade = ws_handshake_is_wanted(request->head);
+
+    if (!query_has_version(query))
+        eio_handshake_refuse(server, request, EIO_CODE_BAD_REQUEST, NULL);
+    else if (is_upgrade && transport == EIO_WEBSOCKET && server->options->allow_upgrades)
+        eio_upgrade_start(session, request);
+    else if (is_upgrade || transport != session->transport || transport != EIO_POLLING)
+        eio_handshake_refuse(server, request, EIO_CODE_BAD_REQUEST, NULL);
+    else if (request->method == HTTP_GET)
+        eio_polling_on_get(session, request);
+    else if (request->method == HTTP_POST)
+        eio_polling_on_post(session, request);
+    else
+        eio_handshake_refuse(server, request, EIO_CODE_BAD_REQUEST, NULL);
+}
+
+void eio_server_on_head(struct eio_server *server, struct http_request *request)
+{
+    const struct http_origin_policy *policy = &server->options->origins;
+    struct query query;
+
+    if (http_origin_is_preflight(request->head)) {
+        http_origin_preflight(policy, request);
+        return;
+    }
+
+    query_read(request->head->query, &query);
+    enum eio_transport transport = query_transport(&query);
+    if ((transport & server->options->transports) == 0) {
+        eio_handshake_refuse(server, request, EIO_CODE_TRANSPORT_UNKNOWN, NULL);
+        return;
+    }
+
+    enum http_origin_verdict verdict = http_origin_check(policy, request->head);
+    if (verdict == HTTP_ORIGIN_INVALID) {
+        eio_handshake_refuse(server, request, EIO_CODE_BAD_REQUEST, NULL);
+        return;
+    }
+    if (verdict == HTTP_ORIGIN_REFUSED) {
+        refuse_origin(server, request);
+        return;
+    }
+
+    if (query.sid_size == 0) {
+        on_new(server, request, &query, transport);
+        return;
+    }
+
+    cvn_slice sid = slice_of(query.sid, query.sid_size);
+    struct worker *worker = sid_worker(server, sid);
+    if (worker != NULL && worker != server->worker) {
+        http_request_move(request, worker);
+        return;
+    }
+    struct eio_session *session = worker != NULL ? map_get(&server->sessions, sid) : NULL;
+    if (session != NULL)
+        on_known(session, request, &query, transport);
+    else
+        eio_handshake_refuse(server, request, EIO_CODE_SESSION_UNKNOWN, NULL);
+}

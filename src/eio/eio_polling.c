@@ -1,0 +1,233 @@
+/*
+ * HTTP long-polling: a GET waits until there is something for the client, a POST brings what the client has. At most one of each is
+ * in flight a session; a second one ends it. Output of a turn is gathered: the poll is answered at the turn's end.
+ *
+ * Invariant: session->poll and session->post point to requests that are unanswered and have request->user set to the session; both are
+ * NULL once the session has ended. Runs on the instance's worker. Engine.IO protocol revision 4, "HTTP long-polling".
+ */
+#include "eio/eio_session.h"
+#include "base/base64.h"
+#include "base/utf8.h"
+
+#define POLL_TYPE SLICE("text/plain; charset=UTF-8")
+#define POST_TYPE SLICE("text/html") /* text/plain makes some browsers offer a download */
+
+/* What every answer over this transport carries. False: the request was answered, or its session is gone. */
+static bool polling_prepare(struct eio_session *session, struct http_request *request)
+{
+    struct eio_server *server = session->server;
+
+    if (!eio_handshake_add_fields(server, request, true)) {
+        eio_handshake_fail(server, request, 503);
+        return false;
+    }
+    if (server->events->on_headers != NULL)
+        server->events->on_headers(request, false, server->app);
+    if (session->state == EIO_STATE_ENDED) { /* on_headers may have closed it */
+        http_respond_close(request, 400, SLICE(""), SLICE(""));
+        return false;
+    }
+    return true;
+}
+
+/* The request breaks the rules of the transport: it costs the session. */
+static void polling_violate(struct eio_session *session, struct http_request *request)
+{
+    struct eio_server *server = session->server;
+
+    eio_session_end(session, EIO_TRANSPORT_ERROR);
+    if (eio_handshake_add_fields(server, request, false))
+        http_respond_close(request, 400, SLICE(""), SLICE(""));
+    else
+        eio_handshake_fail(server, request, 503);
+}
+
+/* --- GET --- */
+
+void eio_polling_on_get(struct eio_session *session, struct http_request *request)
+{
+    if (session->poll != NULL) {
+        polling_violate(session, request);
+        return;
+    }
+    if (!polling_prepare(session, request))
+        return;
+    request->user = session;
+    session->poll = request;
+    eio_polling_flush(session);
+}
+
+/* Moves packets from the queue into `body` until it is full: a body of a single packet may be as large as that packet needs.
+ * False when memory has run out. */
+static bool polling_gather(struct eio_session *session, struct buf *body)
+{
+    size_t max = session->server->options->send_max;
+    struct message *packet;
+
+    while ((packet = eio_session_peek(session)) != NULL) {
+        size_t cost = eio_payload_cost(packet);
+        if (body->size > 0 && cost > max - body->size)
+            break;
+        if (!eio_payload_append(body, packet))
+            return false;
+        message_unref(eio_session_take(session));
+        if (body->size >= max)
+            break;
+    }
+    return true;
+}
+
+/* What the queue's packets take in a body, the largest part that may go into one. */
+static size_t polling_body_max(const struct eio_session *session)
+{
+    /* base64 makes 4 bytes of 3; the first packet is always taken. */
+    return session->server->options->send_max / 3 * 4 + session->queued_bytes / 3 * 4 + 64;
+}
+
+void eio_polling_answer(struct eio_session *session, char last)
+{
+    struct http_request *request = session->poll;
+    struct buf body;
+
+    if (request == NULL)
+        return;
+    session->poll = NULL;
+    list_remove(&session->ready_link);
+
+    buf_init(&body, polling_body_max(session));
+    bool is_whole = buf_reserve(&body, session->queued_bytes + 2) && polling_gather(session, &body);
+    if (is_whole && last != 0 && session->queue_count == 0) {
+        if (body.size > 0)
+            buf_append_byte(&body, EIO_SEPARATOR);
+        is_whole = buf_append_byte(&body, last);
+    }
+    if (is_whole) {
+        http_respond(request, 200, POLL_TYPE, buf_slice(&body));
+    } else { /* packets are lost, so the session is */
+        eio_session_end(session, EIO_TRANSPORT_ERROR);
+        eio_handshake_fail(session->server, request, 503);
+    }
+    buf_release(&body);
+}
+
+void eio_polling_flush(struct eio_session *session)
+{
+    bool is_closing = session->state == EIO_STATE_CLOSING;
+
+    if (session->poll == NULL || session->state == EIO_STATE_ENDED ||
+        (session->queue_count == 0 && !is_closing))
+        return;
+    if (is_closing) {
+        eio_polling_answer(session, '0' + EIO_CLOSE);
+        if (session->queue_count == 0)
+            eio_session_end(session, (enum eio_reason)session->reason);
+        return;
+    }
+    eio_polling_answer(session, 0);
+    if (session->state == EIO_STATE_OPEN && session->queue_count == 0 &&
+        session->server->events->on_drain != NULL)
+        session->server->events->on_drain(session);
+}
+
+void eio_polling_release(struct eio_session *session, char last)
+{
+    struct http_request *post = session->post;
+
+    session->post = NULL;
+    eio_polling_answer(session, last);
+    if (post != NULL) /* its body is still on the way: nobody wants it any more */
+        http_respond_close(post, 400, SLICE(""), SLICE(""));
+}
+
+/* --- POST --- */
+
+static bool is_octet_stream(const struct http_head *head)
+{
+    cvn_slice type = http_head_get(head, SLICE("content-type"));
+    return slice_eq_nocase(slice_trim(slice_of(type.data, slice_find(type, ';'))),
+                           SLICE("application/octet-stream"));
+}
+
+void eio_polling_on_post(struct eio_session *session, struct http_request *request)
+{
+    size_t max = session->server->options->max_payload;
+
+    if (session->post != NULL || is_octet_stream(request->head)) {
+        polling_violate(session, request);
+        return;
+    }
+    if (!polling_prepare(session, request))
+        return;
+    if (request->head->has_length && request->head->content_length > max) {
+        http_respond(request, 413, SLICE(""), SLICE("")); /* the session lives on */
+        return;
+    }
+    request->user = session;
+    session->post = request;
+    http_request_read_body(request, max);
+}
+
+/* One packet of a body. False: the body is no good from here on. */
+static bool polling_receive_packet(struct eio_session *session, char *body, size_t offset,
+                                   cvn_slice text)
+{
+    struct eio_packet packet;
+    struct buf bytes;
+
+    if (!eio_packet_decode(text, true, &packet))
+        return false;
+    if (packet.type == EIO_CLOSE) { /* also while closing */
+        eio_session_end(session, EIO_TRANSPORT_CLOSE);
+        return true;
+    }
+    if (!packet.binary) {
+        eio_session_receive(session, &packet, body + offset + 1, packet.data.size);
+        return true;
+    }
+
+    buf_init(&bytes, session->server->options->max_payload);
+    bool is_valid = base64_decode(&bytes, packet.data);
+    if (is_valid)
+        eio_session_receive(session, &packet, bytes.data, bytes.size);
+    buf_release(&bytes);
+    return is_valid;
+}
+
+static bool polling_receive(struct eio_session *session, char *body, size_t size)
+{
+    struct eio_payload payload = {.rest = slice_of(body, size)};
+    unsigned max = session->server->options->max_packets_per_payload;
+    unsigned count = 0;
+    cvn_slice text;
+
+    if (!utf8_is_valid(payload.rest))
+        return false;
+    while (session->state != EIO_STATE_ENDED && eio_payload_next(&payload, &text)) {
+        if (max > 0 && ++count > max)
+            return false;
+        if (!polling_receive_packet(session, body, (size_t)(text.data - body), text))
+            return false;
+    }
+    return true;
+}
+
+void eio_polling_on_body(struct eio_session *session, struct http_request *request, char *body,
+                         size_t size)
+{
+    session->post = NULL; /* from here on this function answers it */
+    if (!polling_receive(session, body, size))
+        eio_session_end(session, EIO_PARSE_ERROR);
+    http_respond(request, 200, POST_TYPE, SLICE("ok"));
+}
+
+/* --- The client has gone --- */
+
+void eio_polling_on_abort(struct eio_session *session, struct http_request *request)
+{
+    if (session->poll == request)
+        session->poll = NULL;
+    else
+        session->post = NULL;
+    list_remove(&session->ready_link);
+    eio_session_end(session, EIO_TRANSPORT_ERROR);
+}

@@ -1,0 +1,171 @@
+/*
+ * What the files of this layer share and nobody else sees: the instance, the session, and the calls between transports,
+ * upgrade and session. Everything runs on the instance's worker.
+ *
+ * A session is freed in one place only, the instance's end-of-turn work (eio_server.c). Hence any code below may call upwards or
+ * answer a request, and afterwards still look at its session; what it must look at again is session->state.
+ * Answering a request may bring the next pipelined one at once: state is changed before http_respond is called.
+ */
+#ifndef EIO_SESSION_H
+#define EIO_SESSION_H
+
+#include "eio/eio_server.h"
+#include "ws/ws_handshake.h"
+#include "net/worker.h"
+
+#define EIO_PROTOCOL     '4' /* the one value of the query's EIO that we speak */
+#define EIO_ADDRESS_SIZE 46  /* INET6_ADDRSTRLEN */
+#define EIO_NOOP_INTERVAL_MS                                                                       \
+    100 /* between noops that bring a pending poll home during an upgrade */
+#define EIO_SHUTDOWN_TIMEOUT_MS                                                                    \
+    1000 /* how long a shutdown waits for polls to come and fetch their close packet */
+
+/* The codes of error answers, "HTTP errors" in the protocol. */
+enum eio_code {
+    EIO_CODE_TRANSPORT_UNKNOWN,
+    EIO_CODE_SESSION_UNKNOWN,
+    EIO_CODE_BAD_METHOD,
+    EIO_CODE_BAD_REQUEST,
+    EIO_CODE_FORBIDDEN,
+    EIO_CODE_BAD_VERSION
+};
+
+struct eio_server {
+    struct worker *worker;
+    const struct eio_options *options;
+    const struct eio_events *events;
+    void *app;
+    cvn_slice path;      /* options->path without a slash at its end */
+    struct map sessions; /* by id: what requests may find, open and closing ones */
+    size_t count;        /* sessions that exist, the ended ones too until their on_close */
+    struct list live;    /* the sessions in the map */
+    struct list ready;   /* sessions whose pending poll is to be answered at the end of the turn */
+    struct list ended;   /* sessions whose on_close is due */
+    struct worker_task task; /* the end-of-turn work */
+    struct message *ping;
+    struct message *probe_answer;
+    struct worker *const *peers;
+    unsigned peer_count;
+    struct ws_limits ws_limits;
+    bool is_shut_down;
+};
+
+enum eio_state {
+    EIO_STATE_OPEN,
+    EIO_STATE_CLOSING, /* eio_session_close was called; the queue and a close packet wait for a poll */
+    EIO_STATE_ENDED /* out of the map, transports let go; on_close comes at the end of the turn */
+};
+
+struct eio_upgrade;
+
+/* What a connected client costs here: no buffer is kept on WebSocket, on polling only the queue. */
+struct eio_session {
+    struct list link;       /* in server->live, later in server->ended */
+    struct list ready_link; /* in server->ready */
+    struct timer timer;     /* next ping, pong deadline, or the limit of an orderly close */
+    struct eio_server *server;
+    void *owner;
+    struct ws_conn *ws;          /* once the transport is WebSocket */
+    struct http_request *poll;   /* the pending GET */
+    struct http_request *post;   /* the POST whose body is being read */
+    struct eio_upgrade *upgrade; /* a WebSocket that probes */
+    struct message *
+        *queue;           /* packets for the next poll, or for a WebSocket that is not there yet */
+    uint32_t queue_first; /* index of the oldest */
+    uint32_t queue_count;
+    uint32_t queue_capacity;
+    uint8_t state;     /* enum eio_state */
+    uint8_t transport; /* enum eio_transport */
+    uint8_t reason;    /* enum eio_reason, from EIO_STATE_CLOSING on */
+    bool is_announced; /* on_open was called, so on_close must be */
+    bool awaits_pong;
+    bool is_extended;    /* the pong's deadline was moved once already */
+    size_t queued_bytes; /* of the packets in queue */
+    char id[EIO_SID_SIZE];
+    char address[EIO_ADDRESS_SIZE];
+};
+_Static_assert(sizeof(struct eio_session) <= 400, "a session stays small");
+
+/* --- eio_server.c --- */
+
+/* Has the end-of-turn work done in this turn. */
+void eio_server_schedule(struct eio_server *server);
+
+/* --- eio_handshake.c: what a request wants and whether it may --- */
+
+/* Adds the CORS fields and, with `no_store`, the cache-control field of transport answers. False when memory has run out. */
+bool eio_handshake_add_fields(struct eio_server *server, struct http_request *request,
+                              bool no_store);
+/* Answers with an error of the table; on a WebSocket upgrade as plain text, with the connection closed. `message` NULL: the table's. */
+void eio_handshake_refuse(struct eio_server *server, struct http_request *request,
+                          enum eio_code code, const char *message);
+/* Answers with a bare status and closes the connection: for what clients never see unless they or memory fail. */
+void eio_handshake_fail(struct eio_server *server, struct http_request *request, int status);
+
+/* --- eio_session.c: states, queue, heartbeat --- */
+
+/* A session in the map, open, silent. NULL when memory has run out. */
+struct eio_session *eio_session_new(struct eio_server *server, enum eio_transport transport,
+                                    const char *address) __attribute__((warn_unused_result));
+/* Releases everything; only from the end-of-turn work or before the session was announced. */
+void eio_session_free(struct eio_session *session);
+/* The open packet's text; the transport must be set. Returns its length. */
+#define EIO_OPEN_PACKET_SIZE 256
+size_t eio_session_write_open(const struct eio_session *session, char ret[EIO_OPEN_PACKET_SIZE]);
+/* Calls on_open and starts the heartbeat. */
+void eio_session_announce(struct eio_session *session, const struct http_request *request);
+/* A packet came in over the session's transport. */
+void eio_session_receive(struct eio_session *session, const struct eio_packet *packet, char *data,
+                         size_t size);
+/* Ends the session now, whatever its state: a pending poll takes home what is queued and a close packet, a WebSocket is closed,
+ * on_close follows at the end of the turn. A session that was closing keeps the reason it was closed with. */
+void eio_session_end(struct eio_session *session, enum eio_reason reason);
+/* Puts a packet at the end of the queue, with a reference of its own. False (the session has ended) when memory has run out. */
+bool eio_session_enqueue(struct eio_session *session, struct message *packet);
+/* The oldest queued packet, NULL when there is none; take hands its reference over. */
+struct message *eio_session_peek(const struct eio_session *session);
+struct message *eio_session_take(struct eio_session *session);
+/* A pong may be under way on a transport that is being left: its time starts anew. */
+void eio_session_restart_heartbeat(struct eio_session *session);
+
+/* --- eio_polling.c --- */
+
+void eio_polling_on_get(struct eio_session *session, struct http_request *request);
+void eio_polling_on_post(struct eio_session *session, struct http_request *request);
+void eio_polling_on_body(struct eio_session *session, struct http_request *request, char *body,
+                         size_t size);
+void eio_polling_on_abort(struct eio_session *session, struct http_request *request);
+/* Answers the pending poll, if there is one and something is queued; a closing session ends when all of it is out. */
+void eio_polling_flush(struct eio_session *session);
+/* Answers a pending poll with what is queued, behind it (or instead) the bare packet `last`, 0 for none. */
+void eio_polling_answer(struct eio_session *session, char last);
+/* Lets go of both requests of a session that has ended. */
+void eio_polling_release(struct eio_session *session, char last);
+
+/* --- eio_websocket.c --- */
+
+/* Checks the opening handshake and makes the 101 answer. False: the request was answered otherwise. */
+bool eio_websocket_prepare(struct eio_server *server, struct http_request *request, bool initial,
+                           struct buf *ret_answer);
+/* Turns the request's connection into a WebSocket. NULL (connection closed) when memory has run out. */
+struct ws_conn *eio_websocket_take(struct eio_server *server, struct http_request *request,
+                                   const struct buf *answer, const struct ws_events *events,
+                                   void *owner);
+/* A request without sid opens a session on a WebSocket. */
+void eio_websocket_open(struct eio_server *server, struct http_request *request);
+/* Makes `ws` the session's transport, sends what is queued, and closes it again if the session is closing. */
+void eio_websocket_attach(struct eio_session *session, struct ws_conn *ws);
+bool eio_websocket_send(struct eio_session *session, struct message *packet);
+/* Lets go of the WebSocket, which closes by itself. */
+void eio_websocket_release(struct eio_session *session, enum eio_reason reason);
+/* The same for one that is nobody's transport. */
+void eio_websocket_dismiss(struct ws_conn *ws);
+
+/* --- eio_upgrade.c --- */
+
+/* A WebSocket came for a session that exists: it probes, or is closed when the session cannot upgrade (any more). */
+void eio_upgrade_start(struct eio_session *session, struct http_request *request);
+/* The session has ended: the probing WebSocket too. */
+void eio_upgrade_cancel(struct eio_session *session);
+
+#endif
