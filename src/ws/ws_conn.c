@@ -66,11 +66,13 @@ static void drop_late_pong(struct ws_conn *ws)
  */
 static void send_late_pong(struct ws_conn *ws)
 {
-    if (ws->pong == NULL || conn_queued(ws->conn) > ws->behind_pong)
+    struct message *pong = ws->pong;
+    if (pong == NULL || conn_queued(ws->conn) > ws->behind_pong)
         return;
-    if (conn_send(ws->conn, ws->pong, 0))
-        ws->behind_pong = 0;
-    drop_late_pong(ws);
+    ws->pong = NULL; /* first: conn_send may flush, and so come back here through on_drain */
+    ws->behind_pong = 0;
+    conn_send(ws->conn, pong, 0);
+    message_unref(pong);
 }
 
 static void answer_ping(struct ws_conn *ws, const struct ws_frame *ping)
@@ -95,16 +97,15 @@ bool ws_conn_send(struct ws_conn *ws, struct message *framed)
     return true;
 }
 
-static bool send_close(struct ws_conn *ws, enum ws_status status, cvn_slice reason)
+/* Call it when the state says already that nothing follows: conn_send may flush and call on_drain. */
+static void send_close(struct ws_conn *ws, enum ws_status status, cvn_slice reason)
 {
     struct message *close = ws_encode_close(status, reason);
-    if (close == NULL) {
+    if (close != NULL)
+        conn_send(ws->conn, close, 0);
+    else
         conn_close(ws->conn, CONN_NO_MEMORY);
-        return false;
-    }
-    bool sent = conn_send(ws->conn, close, 0);
     message_unref(close);
-    return sent;
 }
 
 /* --- Closing --- */
@@ -117,27 +118,23 @@ static void enter_state(struct ws_conn *ws, enum ws_conn_state state)
     ws->decoder.max_payload = ws->limits->max_message;
 }
 
-/* Both close frames have been said, or ours says why there will be no other: the rest is TCP's. */
-static void finish(struct ws_conn *ws)
+/* What is left is TCP's: the peer has said its close frame, or broke a rule and gets ours with `status`, unless it had
+ * one before. */
+static void finish(struct ws_conn *ws, unsigned status)
 {
+    bool says_close = ws->state == WS_OPEN;
     uint64_t left_ms = close_timeout_ms(ws);
-    if (timer_is_armed(&ws->close_timer)) { /* the timeout is one for the whole of the handshake */
+    if (timer_is_armed(&ws->close_timer)) { /* the timeout is one for the whole handshake */
         struct wheel *wheel = &conn_worker(ws->conn)->wheel;
-        left_ms =
-            ws->close_timer.due_ms > wheel->now_ms ? ws->close_timer.due_ms - wheel->now_ms : 0;
+        uint64_t due_ms = ws->close_timer.due_ms;
+        left_ms = due_ms > wheel->now_ms ? due_ms - wheel->now_ms : 0;
         wheel_cancel(wheel, &ws->close_timer);
     }
-    enter_state(ws, WS_DONE);
-    conn_finish(ws->conn, left_ms);
-}
-
-/* The peer broke the protocol or a limit (section 7.1.7). */
-static void refuse(struct ws_conn *ws, enum ws_status status)
-{
     ws->status = (uint16_t)status;
-    if (ws->state == WS_OPEN && !send_close(ws, status, (cvn_slice){NULL, 0}))
-        return;
-    finish(ws);
+    enter_state(ws, WS_DONE);
+    if (says_close)
+        send_close(ws, (enum ws_status)status, (cvn_slice){NULL, 0});
+    conn_finish(ws->conn, left_ms);
 }
 
 static void on_close_timeout(struct timer *timer)
@@ -150,13 +147,11 @@ void ws_conn_close(struct ws_conn *ws, enum ws_status status, cvn_slice reason)
 {
     if (ws->state != WS_OPEN || !conn_is_open(ws->conn))
         return;
-    bool sent = send_close(ws, status, reason);
     enter_state(ws, WS_CLOSING);
-    if (!sent)
-        return;
     wheel_arm(&conn_worker(ws->conn)->wheel, &ws->close_timer, close_timeout_ms(ws));
-    conn_resume(
-        ws->conn); /* whoever paused it gets no more messages, but the close frame must come in */
+    /* Whoever paused it gets no more messages, but the peer's close frame must come in. */
+    conn_resume(ws->conn);
+    send_close(ws, status, reason);
 }
 
 void ws_conn_abort(struct ws_conn *ws, enum conn_reason reason)
@@ -173,19 +168,16 @@ static void on_close_frame(struct ws_conn *ws, const struct ws_frame *frame)
     if (frame->size > 0) { /* the decoder lets no single byte pass */
         status = (unsigned)(uint8_t)frame->payload[0] << 8 | (uint8_t)frame->payload[1];
         if (!ws_status_is_valid(status)) {
-            refuse(ws, WS_STATUS_PROTOCOL_ERROR);
+            finish(ws, WS_STATUS_PROTOCOL_ERROR);
             return;
         }
         if (!utf8_is_valid(slice_of(frame->payload + 2, frame->size - 2))) {
-            refuse(ws, WS_STATUS_BAD_DATA);
+            finish(ws, WS_STATUS_BAD_DATA);
             return;
         }
     }
-    ws->status = (uint16_t)status;
     ws->clean = true;
-    if (ws->state == WS_OPEN && !send_close(ws, (enum ws_status)status, (cvn_slice){NULL, 0}))
-        return;
-    finish(ws);
+    finish(ws, status);
 }
 
 /* Delivers what the fragments have come to. */
@@ -208,13 +200,13 @@ static void on_fragment(struct ws_conn *ws, const struct ws_frame *frame)
         ws->utf8 = (struct utf8_state){0};
     }
     if (++ws->fragments > (max_fragments != 0 ? max_fragments : DEFAULT_MAX_FRAGMENTS)) {
-        refuse(ws, WS_STATUS_TOO_BIG);
+        finish(ws, WS_STATUS_TOO_BIG);
         return;
     }
     cvn_slice piece = slice_of(frame->payload, frame->size);
     if (!ws->binary &&
         (!utf8_feed(&ws->utf8, piece) || (frame->fin && !utf8_is_complete(&ws->utf8)))) {
-        refuse(ws, WS_STATUS_BAD_DATA);
+        finish(ws, WS_STATUS_BAD_DATA);
         return;
     }
     if (piece.size > 0 && !buf_append(&ws->pieces, piece)) {
@@ -244,7 +236,7 @@ static void on_frame(struct ws_conn *ws, const struct ws_frame *frame)
         if (binary || utf8_is_valid(slice_of(frame->payload, frame->size)))
             ws->events->on_message(ws, frame->payload, frame->size, binary);
         else
-            refuse(ws, WS_STATUS_BAD_DATA);
+            finish(ws, WS_STATUS_BAD_DATA);
     }
 }
 
@@ -273,7 +265,7 @@ static size_t take_carried(struct ws_conn *ws, const char *data, size_t size)
         ws->carry.max = total != 0 ? total : WS_MAX_HEADER;
         break;
     case WS_REFUSED:
-        refuse(ws, status);
+        finish(ws, status);
         buf_release(&ws->carry);
         break;
     case WS_FRAME: /* while only the header was asked for, bytes of the next frame may have come along */
@@ -299,7 +291,7 @@ static size_t take_frame(struct ws_conn *ws, char *data, size_t size)
         keep(ws, data, size, total);
         break;
     case WS_REFUSED:
-        refuse(ws, status);
+        finish(ws, status);
         break;
     }
     return size;
