@@ -39,7 +39,8 @@ CVN_API enum cvn_error cvn_emit(const cvn_target *target, const char *event, cvn
 
 /** Emits to one socket. Besides the errors of cvn_emit CVN_ERR_STATE when it is not connected. */
 CVN_API enum cvn_error cvn_socket_emit(cvn_socket *socket, const char *event, cvn_args args);
-CVN_API enum cvn_error cvn_socket_emit_volatile(cvn_socket *socket, const char *event, cvn_args args);
+CVN_API enum cvn_error cvn_socket_emit_volatile(cvn_socket *socket, const char *event,
+                                                cvn_args args);
 
 /** What the client answered: CVN_OK and its arguments (valid during the call), CVN_ERR_TIMEOUT, or CVN_ERR_STATE when it has gone. Called
  * exactly once, on the socket's worker. */

@@ -26,8 +26,8 @@ CVN_API cvn_slice cvn_http_header(const cvn_http_request *request, const char *n
 CVN_API cvn_slice cvn_http_body(const cvn_http_request *request);
 CVN_API const char *cvn_http_address(const cvn_http_request *request);
 /** Walks all header fields from *cursor = 0; false at the end. */
-CVN_API bool cvn_http_next_header(const cvn_http_request *request, size_t *cursor, cvn_slice *ret_name,
-                                  cvn_slice *ret_value);
+CVN_API bool cvn_http_next_header(const cvn_http_request *request, size_t *cursor,
+                                  cvn_slice *ret_name, cvn_slice *ret_value);
 
 /** Adds a field to the answer. False for a name or value that no header may have, or when memory has run out. */
 CVN_API bool cvn_http_add_header(cvn_http_request *request, const char *name, cvn_slice value);

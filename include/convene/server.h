@@ -25,22 +25,23 @@ enum cvn_log_level { CVN_LOG_DEBUG, CVN_LOG_INFO, CVN_LOG_WARN, CVN_LOG_ERROR };
  */
 typedef struct cvn_options {
     /* Listening */
-    const char *host;  /* numeric address; default all, IPv6 and IPv4 */
-    uint16_t port;     /* 0: any free one, see cvn_server_port */
-    int backlog;       /* default 511 */
-    unsigned workers;  /* threads; default the number of processors, at most 128 */
-    const char *tls_cert_file; /* PEM, certificate chain; with tls_key_file: serve HTTPS and WSS only */
+    const char *host; /* numeric address; default all, IPv6 and IPv4 */
+    uint16_t port;    /* 0: any free one, see cvn_server_port */
+    int backlog;      /* default 511 */
+    unsigned workers; /* threads; default the number of processors, at most 128 */
+    const char
+        *tls_cert_file; /* PEM, certificate chain; with tls_key_file: serve HTTPS and WSS only */
     const char *tls_key_file;
 
     /* Engine.IO */
-    const char *path;            /* default "/socket.io" */
-    bool no_trailing_slash;      /* serve the path exactly, not path + "/" */
-    uint32_t ping_interval_ms;   /* default 25000 */
-    uint32_t ping_timeout_ms;    /* default 20000 */
-    uint32_t upgrade_timeout_ms; /* default 10000 */
-    size_t max_http_buffer_size; /* of one POST body or WebSocket message; default 1000000 */
-    unsigned transports;         /* enum cvn_transport bits; default both */
-    bool no_upgrades;            /* a polling session stays one */
+    const char *path;                  /* default "/socket.io" */
+    bool no_trailing_slash;            /* serve the path exactly, not path + "/" */
+    uint32_t ping_interval_ms;         /* default 25000 */
+    uint32_t ping_timeout_ms;          /* default 20000 */
+    uint32_t upgrade_timeout_ms;       /* default 10000 */
+    size_t max_http_buffer_size;       /* of one POST body or WebSocket message; default 1000000 */
+    unsigned transports;               /* enum cvn_transport bits; default both */
+    bool no_upgrades;                  /* a polling session stays one */
     size_t max_connections_per_worker; /* sessions; a further one gets 503; default no limit */
 
     /* Browsers: which origins may connect, on polling and WebSocket alike. Pages of the server's own origin always may. NULL:
@@ -49,25 +50,27 @@ typedef struct cvn_options {
     bool origin_credentials; /* allow cookies from other origins */
 
     /* Socket.IO */
-    uint32_t connect_timeout_ms;  /* to join a first namespace; default 45000 */
-    unsigned max_attachments;     /* of one binary packet; default 10 */
-    unsigned max_json_depth;      /* default 512, at most 1024 */
+    uint32_t connect_timeout_ms;         /* to join a first namespace; default 45000 */
+    unsigned max_attachments;            /* of one binary packet; default 10 */
+    unsigned max_json_depth;             /* default 512, at most 1024 */
     unsigned max_sockets_per_connection; /* namespaces joined at once; default 64 */
     unsigned max_rooms_per_socket;       /* default 1000 */
-    unsigned max_pending_acks;    /* acknowledgements that one socket may owe; default 1000 */
+    unsigned max_pending_acks; /* acknowledgements that one socket may owe; default 1000 */
 
     /* Back pressure, in bytes queued for one connection */
     size_t send_high_water; /* above it volatile events are dropped; default 1 MiB */
-    size_t send_max;        /* above it the connection is closed as a "slow consumer"; default 16 MiB */
+    size_t send_max; /* above it the connection is closed as a "slow consumer"; default 16 MiB */
 
     /* HTTP */
     uint32_t http_head_timeout_ms; /* for a whole request head; default 10000 */
     uint32_t http_body_timeout_ms; /* for a whole request body; default 30000 */
     uint32_t http_idle_timeout_ms; /* between requests; default 30000 */
-    bool hide_client;       /* do not serve the client bundle under the path */
-    const char *client_dir; /* the `dist` folder of the npm package socket.io-client; default: where it was installed */
+    bool hide_client;              /* do not serve the client bundle under the path */
+    const char *
+        client_dir; /* the `dist` folder of the npm package socket.io-client; default: where it was installed */
 
-    uint32_t shutdown_timeout_ms; /* what an orderly stop may take before connections are cut; default 10000 */
+    uint32_t
+        shutdown_timeout_ms; /* what an orderly stop may take before connections are cut; default 10000 */
 
     /* Hooks; all run on a worker's thread. */
     void *hook_data; /* given to the hooks */
@@ -97,8 +100,8 @@ CVN_API void cvn_server_wait(cvn_server *server);
 /** Start, run until SIGINT, SIGTERM or cvn_server_stop, stop, wait and free. Returns an exit status: 0, or 1 with the reason in the log
  * when it could not start. `on_listening` of cvn_server_run_then is called on the calling thread once it listens. */
 CVN_API int cvn_server_run(cvn_server *server);
-CVN_API int cvn_server_run_then(cvn_server *server, void (*on_listening)(cvn_server *server, void *data),
-                                void *data);
+CVN_API int cvn_server_run_then(cvn_server *server,
+                                void (*on_listening)(cvn_server *server, void *data), void *data);
 /** Stops and waits if need be, then frees. NULL is accepted. Not from a worker. */
 CVN_API void cvn_server_free(cvn_server *server);
 
@@ -109,9 +112,9 @@ CVN_API CVN_MUST_CHECK enum cvn_error cvn_post(cvn_server *server, unsigned inde
 
 /** Numbers of the running server, summed over its workers. Any thread. */
 typedef struct cvn_stats {
-    size_t connections;       /* open sessions */
-    size_t polling;           /* of them on polling */
-    size_t sockets;           /* joined to namespaces */
+    size_t connections;         /* open sessions */
+    size_t polling;             /* of them on polling */
+    size_t sockets;             /* joined to namespaces */
     uint64_t connections_total; /* since the start */
 } cvn_stats;
 CVN_API void cvn_server_stats(const cvn_server *server, cvn_stats *ret);

@@ -13,8 +13,8 @@ extern "C" {
 
 /* Marks a function or object of the public API; everything else is hidden. */
 #if defined(__GNUC__)
-#define CVN_API __attribute__((visibility("default")))
-#define CVN_MUST_CHECK __attribute__((warn_unused_result))
+#define CVN_API               __attribute__((visibility("default")))
+#define CVN_MUST_CHECK        __attribute__((warn_unused_result))
 #define CVN_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 #else
 #define CVN_API
@@ -45,9 +45,9 @@ enum cvn_error {
     CVN_ERR_ARGUMENT, /* an argument is outside its documented range */
     CVN_ERR_STATE,    /* not possible now: the server runs already, the socket has gone, ... */
     CVN_ERR_LIMIT,    /* a configured maximum would be exceeded */
-    CVN_ERR_JSON,     /* the text is no valid JSON, or its placeholders do not fit the attachments */
-    CVN_ERR_SYSTEM,   /* the operating system refused; errno says why */
-    CVN_ERR_TLS,      /* a certificate or key was refused */
+    CVN_ERR_JSON,   /* the text is no valid JSON, or its placeholders do not fit the attachments */
+    CVN_ERR_SYSTEM, /* the operating system refused; errno says why */
+    CVN_ERR_TLS,    /* a certificate or key was refused */
     CVN_ERR_NOT_FOUND, /* no such file, namespace or socket */
     CVN_ERR_TIMEOUT    /* nobody answered in time */
 };

@@ -1,0 +1,188 @@
+/*
+ * Who answers an HTTP request: the client bundles, Engine.IO, or the application. Runs on the worker that the connection is on, which
+ * is not always the one that accepted it.
+ */
+#include "convene_server.h"
+#include "base/mem.h"
+
+enum route { ROUTE_NONE, ROUTE_ENGINE, ROUTE_APPLICATION };
+
+/* What the application holds. It lives from on_head until it is answered, even when the client leaves before. */
+struct cvn_http_request {
+    struct http_request *http; /* NULL: the client has left */
+    cvn_slice body;
+    bool delivered; /* the handler has it and owes the answer */
+};
+
+static struct server_worker *worker_of(const struct http_request *request)
+{
+    return conn_worker(http_request_conn(request))->app;
+}
+
+static bool start_application_request(struct cvn_server *server, struct http_request *request)
+{
+    struct cvn_http_request *wrapped = mem_zalloc(sizeof *wrapped);
+    if (wrapped == NULL)
+        return false;
+    wrapped->http = request;
+    request->user = wrapped;
+    request->route = ROUTE_APPLICATION;
+    http_request_read_body(request, server->settings.eio.max_payload);
+    return true;
+}
+
+static void on_head(struct http_request *request, void *app)
+{
+    struct cvn_server *server = app;
+    if (server->files != NULL && client_files_serve(server->files, request))
+        return;
+    struct eio_server *eio = worker_of(request)->sio.eio;
+    if (eio_server_owns_path(eio, request->head->path)) {
+        request->route = ROUTE_ENGINE;
+        eio_server_on_head(eio, request);
+        return;
+    }
+    if (server->http_fn == NULL) {
+        http_respond(request, 404, SLICE("text/plain; charset=utf-8"), SLICE("Not Found\n"));
+        return;
+    }
+    if (!start_application_request(server, request))
+        http_respond_close(request, 503, SLICE(""), SLICE(""));
+}
+
+static void on_body(struct http_request *request, char *body, size_t size, void *app)
+{
+    struct cvn_server *server = app;
+    if (request->route == ROUTE_ENGINE) {
+        eio_server_on_body(worker_of(request)->sio.eio, request, body, size);
+        return;
+    }
+    struct cvn_http_request *wrapped = request->user;
+    wrapped->body = slice_of(body, size);
+    wrapped->delivered = true;
+    server->http_fn(wrapped, server->http_data);
+}
+
+static void on_abort(struct http_request *request, void *app)
+{
+    (void)app;
+    if (request->route == ROUTE_ENGINE) {
+        eio_server_on_abort(worker_of(request)->sio.eio, request);
+        return;
+    }
+    struct cvn_http_request *wrapped = request->user;
+    if (wrapped == NULL)
+        return;
+    if (wrapped->delivered)
+        wrapped->http = NULL; /* freed with the answer that goes nowhere */
+    else
+        mem_free(wrapped);
+}
+
+const struct http_events server_http_events = {
+    .on_head = on_head,
+    .on_body = on_body,
+    .on_abort = on_abort,
+};
+
+/* --- The hooks of Engine.IO --- */
+
+static struct cvn_server *server_of(void *app)
+{
+    const struct sio_worker *worker = app;
+    return worker->server->owner;
+}
+
+bool server_on_allow(const struct http_request *request, const char **message, void *app)
+{
+    struct cvn_server *server = server_of(app);
+    if (server->settings.allow_request == NULL)
+        return true;
+    struct cvn_http_request wrapped = {.http = (struct http_request *)request};
+    return server->settings.allow_request(&wrapped, message, server->settings.hook_data);
+}
+
+void server_on_headers(struct http_request *request, bool initial, void *app)
+{
+    struct cvn_server *server = server_of(app);
+    if (server->settings.on_headers == NULL)
+        return;
+    struct cvn_http_request wrapped = {.http = request};
+    server->settings.on_headers(&wrapped, initial, server->settings.hook_data);
+}
+
+/* --- What the application sees --- */
+
+void cvn_on_http(cvn_server *server, cvn_http_fn fn, void *data)
+{
+    if (atomic_load(&server->state) != SERVER_NEW)
+        return;
+    server->http_fn = fn;
+    server->http_data = data;
+}
+
+static const struct http_head *head_of(const cvn_http_request *request)
+{
+    return request->http != NULL ? request->http->head : NULL;
+}
+
+cvn_slice cvn_http_method(const cvn_http_request *request)
+{
+    const struct http_head *head = head_of(request);
+    return head != NULL ? head->method_name : SLICE("");
+}
+
+cvn_slice cvn_http_path(const cvn_http_request *request)
+{
+    const struct http_head *head = head_of(request);
+    return head != NULL ? head->path : SLICE("");
+}
+
+cvn_slice cvn_http_query(const cvn_http_request *request, const char *name)
+{
+    const struct http_head *head = head_of(request);
+    return head != NULL ? http_query_get(head->query, cvn_str(name)) : (cvn_slice){NULL, 0};
+}
+
+cvn_slice cvn_http_header(const cvn_http_request *request, const char *name)
+{
+    const struct http_head *head = head_of(request);
+    return head != NULL ? http_head_get(head, cvn_str(name)) : (cvn_slice){NULL, 0};
+}
+
+bool cvn_http_next_header(const cvn_http_request *request, size_t *cursor, cvn_slice *ret_name,
+                          cvn_slice *ret_value)
+{
+    const struct http_head *head = head_of(request);
+    if (head == NULL || *cursor >= head->field_count)
+        return false;
+    *ret_name = head->fields[*cursor].name;
+    *ret_value = head->fields[*cursor].value;
+    ++*cursor;
+    return true;
+}
+
+cvn_slice cvn_http_body(const cvn_http_request *request)
+{
+    return request->body;
+}
+
+const char *cvn_http_address(const cvn_http_request *request)
+{
+    return request->http != NULL ? conn_peer_address(http_request_conn(request->http)) : "";
+}
+
+bool cvn_http_add_header(cvn_http_request *request, const char *name, cvn_slice value)
+{
+    return request->http != NULL && http_request_add_field(request->http, cvn_str(name), value);
+}
+
+void cvn_http_respond(cvn_http_request *request, int status, const char *content_type,
+                      cvn_slice body)
+{
+    if (request->http != NULL) {
+        request->http->user = NULL;
+        http_respond(request->http, status, cvn_str(content_type), body);
+    }
+    mem_free(request);
+}

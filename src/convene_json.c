@@ -1,0 +1,103 @@
+/* The public JSON helpers and the text builder: thin covers over base/. Pure; any thread. */
+#include <convene/convene.h>
+#include <stdarg.h>
+#include "base/mem.h"
+#include "sio/sio_socket.h"
+
+struct cvn_text {
+    struct buf buf;
+};
+
+cvn_json_type cvn_json_type_of(cvn_slice value)
+{
+    _Static_assert((int)CVN_JSON_OBJECT == (int)JSON_OBJECT, "the two enums count alike");
+    return (cvn_json_type)json_type(value);
+}
+
+cvn_slice cvn_json_get(cvn_slice object, const char *key)
+{
+    return json_get(object, cvn_str(key));
+}
+
+bool cvn_json_string(cvn_slice value, char *ret, size_t size)
+{
+    ret[0] = '\0';
+    if (json_type(value) != JSON_STRING)
+        return false;
+    struct buf decoded = {.data = ret, .capacity = size, .max = size};
+    if (!json_unescape(&decoded, value) || decoded.size == size ||
+        memchr(ret, '\0', decoded.size) != NULL) {
+        ret[0] = '\0';
+        return false;
+    }
+    ret[decoded.size] = '\0';
+    return true;
+}
+
+bool cvn_json_integer(cvn_slice value, uint64_t *ret)
+{
+    uint64_t number;
+    if (json_type(value) != JSON_NUMBER || !json_to_u64(value, &number) || number >= (1ULL << 53))
+        return false;
+    *ret = number;
+    return true;
+}
+
+cvn_text *cvn_text_new(size_t max)
+{
+    cvn_text *text = mem_zalloc(sizeof *text);
+    if (text != NULL)
+        buf_init(&text->buf, max);
+    return text;
+}
+
+void cvn_text_free(cvn_text *text)
+{
+    if (text == NULL)
+        return;
+    buf_release(&text->buf);
+    mem_free(text);
+}
+
+void cvn_text_append(cvn_text *text, const char *piece)
+{
+    buf_append_str(&text->buf, piece);
+}
+
+void cvn_text_append_slice(cvn_text *text, cvn_slice piece)
+{
+    buf_append(&text->buf, piece);
+}
+
+void cvn_text_printf(cvn_text *text, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    buf_vprintf(&text->buf, format, args);
+    va_end(args);
+}
+
+void cvn_text_append_json_string(cvn_text *text, cvn_slice value)
+{
+    json_append_string(&text->buf, value);
+}
+
+void cvn_text_clear(cvn_text *text)
+{
+    buf_clear(&text->buf);
+}
+
+bool cvn_text_failed(const cvn_text *text)
+{
+    return text->buf.failed;
+}
+
+cvn_slice cvn_text_slice(const cvn_text *text)
+{
+    return buf_slice(&text->buf);
+}
+
+void cvn_socket_handshake_json(const cvn_socket *socket, cvn_text *text)
+{
+    sio_handshake_append_json(socket->handshake, cvn_socket_auth(socket), &text->buf);
+}

@@ -1,0 +1,83 @@
+/* The assembly above all layers: one server made of its workers. What the src/convene_*.c files share. */
+#ifndef CONVENE_SERVER_INTERNAL_H
+#define CONVENE_SERVER_INTERNAL_H
+
+#include <convene/convene.h>
+#include <pthread.h>
+#include "cluster/adapter_workers.h"
+#include "net/listener.h"
+#include "net/tls.h"
+
+struct client_files;
+
+enum server_state { SERVER_NEW, SERVER_RUNNING, SERVER_STOPPING, SERVER_STOPPED };
+
+/* One worker with everything that lives on it. worker.app points back here. */
+struct server_worker {
+    struct worker worker;
+    struct sio_worker sio;
+    struct cvn_server *server;
+    struct listener *listener;
+    pthread_t thread;
+    bool has_thread;
+    struct mail stop_mail;
+    struct timer stop_timer; /* looks whether everybody has gone */
+    uint64_t stop_deadline_ms, cut_deadline_ms;
+};
+
+/* The options in the form in which the layers want them; strings and lists are the server's own copies. */
+struct server_settings {
+    char *host; /* NULL: all addresses */
+    uint16_t port;
+    int backlog;
+    unsigned workers;
+    char *tls_cert_file, *tls_key_file;
+    char *path;
+    char **origins;   /* NULL-terminated */
+    char *client_dir; /* NULL: the client is not served */
+    uint64_t shutdown_timeout_ms;
+    struct eio_options eio;
+    struct sio_options sio;
+    struct http_limits http;
+    struct conn_limits conn;
+    void *hook_data;
+    bool (*allow_request)(cvn_http_request *request, const char **ret_message, void *hook_data);
+    void (*on_headers)(cvn_http_request *request, bool initial, void *hook_data);
+    void (*log)(enum cvn_log_level level, const char *message, void *hook_data);
+};
+
+struct cvn_server {
+    struct server_settings settings;
+    struct sio_server sio;
+    struct tls_context *tls;
+    struct client_files *files;
+    struct eio_events eio_events;
+    struct server_worker *workers; /* NULL before the start */
+    struct sio_worker **sio_workers;
+    struct worker **net_workers;
+    unsigned worker_count;
+    cvn_http_fn http_fn;
+    void *http_data;
+    atomic_int state; /* enum server_state */
+    atomic_uint running_threads;
+    void (*on_ended)(struct cvn_server *server); /* by the last thread, as its last deed */
+    void *on_ended_data;
+    uint16_t port;
+};
+
+/* convene_options.c: checks and copies. False with a word in the log; *ret needs server_settings_release either way. */
+bool server_settings_init(struct server_settings *ret, const cvn_options *options);
+void server_settings_release(struct server_settings *settings);
+
+/* convene_http.c: what http_conn tells, shared out; and the hooks of Engine.IO that the application sees. */
+extern const struct http_events server_http_events;
+bool server_on_allow(const struct http_request *request, const char **message, void *app);
+void server_on_headers(struct http_request *request, bool initial, void *app);
+
+/* client_files.c: the client bundles, read into memory when the server starts. */
+enum cvn_error client_files_load(const char *dir, const char *path, struct client_files **ret);
+void client_files_free(struct client_files *files);
+/* Answers a request for one of them; false when it is none. */
+bool client_files_serve(const struct client_files *files, struct http_request *request);
+
+#endif

@@ -1,0 +1,93 @@
+/*
+ * From the application's arguments to shared messages. The JSON is checked here, once, because one malformed emit would end the
+ * connection of every receiver. Pure but for allocating; any thread.
+ */
+#include "sio/sio_encode.h"
+
+static struct message *encode_text(const struct sio_text *text)
+{
+    char *data;
+    struct message *message = eio_packet_new_text(sio_text_size(text), &data);
+    if (message != NULL)
+        sio_text_write(text, data);
+    return message;
+}
+
+struct message *sio_encode_control(enum sio_type type, cvn_slice nsp, cvn_slice json)
+{
+    return encode_text(&(struct sio_text){.type = type, .nsp = nsp, .list = json});
+}
+
+static enum cvn_error check_args(cvn_args args, const struct sio_encode_limits *limits)
+{
+    if (args.attachment_count > limits->max_attachments ||
+        args.attachment_count > SIO_MAX_ATTACHMENTS)
+        return CVN_ERR_LIMIT;
+    if (!json_is_valid_list(args.json, limits->max_depth))
+        return CVN_ERR_JSON;
+    if (args.attachment_count > 0 &&
+        !sio_packet_check_placeholders(args.json, (unsigned)args.attachment_count))
+        return CVN_ERR_JSON;
+    return CVN_OK;
+}
+
+static bool encode_binaries(cvn_args args, struct sio_frames *frames)
+{
+    while (frames->binary_count < args.attachment_count) {
+        struct message *binary = eio_packet_encode_binary(args.attachments[frames->binary_count]);
+        if (binary == NULL)
+            return false;
+        frames->binaries[frames->binary_count++] = binary;
+    }
+    return true;
+}
+
+enum cvn_error sio_encode_event(cvn_slice nsp, const char *event, const uint64_t *id, cvn_args args,
+                                const struct sio_encode_limits *limits, struct sio_frames *ret)
+{
+    char memory[SIO_MAX_EVENT_NAME * 6 + 2]; /* each byte may become an escape */
+    struct buf name = {.data = memory, .capacity = sizeof memory, .max = sizeof memory};
+    enum cvn_error error = check_args(args, limits);
+    if (error != CVN_OK)
+        return error;
+    if (event != NULL) {
+        cvn_slice plain = cvn_str(event);
+        if (plain.size == 0 || plain.size > SIO_MAX_EVENT_NAME || sio_packet_is_reserved(plain) ||
+            !json_append_string(&name, plain))
+            return CVN_ERR_ARGUMENT;
+    }
+    bool binary = args.attachment_count > 0;
+    struct sio_text text = {
+        .type = event != NULL ? (binary ? SIO_BINARY_EVENT : SIO_EVENT)
+                              : (binary ? SIO_BINARY_ACK : SIO_ACK),
+        .attachments = (unsigned)args.attachment_count,
+        .nsp = nsp,
+        .has_id = id != NULL,
+        .id = id != NULL ? *id : 0,
+        .event = buf_slice(&name),
+        .list = args.json,
+        .brackets = true,
+    };
+    ret->binary_count = 0;
+    ret->text = encode_text(&text);
+    if (ret->text == NULL)
+        return CVN_ERR_MEMORY;
+    if (!encode_binaries(args, ret)) {
+        sio_frames_release(ret);
+        return CVN_ERR_MEMORY;
+    }
+    return CVN_OK;
+}
+
+void sio_frames_release(struct sio_frames *frames)
+{
+    message_unref(frames->text);
+    frames->text = NULL;
+    while (frames->binary_count > 0)
+        message_unref(frames->binaries[--frames->binary_count]);
+}
+
+void sio_frames_set_volatile(struct sio_frames *frames)
+{
+    frames->text->flags |= MESSAGE_VOLATILE;
+}

@@ -1,0 +1,249 @@
+/*
+ * Namespaces: registration before the server starts, look-ups after. The handlers need no lock, because they no longer change
+ * when threads read them; sockets and rooms need none, because each worker has its own.
+ */
+#include "sio/sio_socket.h"
+#include "sio/sio_adapter.h"
+#include "base/mem.h"
+
+static cvn_slice namespace_key(const void *value)
+{
+    return sio_namespace_name(value);
+}
+
+static cvn_slice event_key(const void *value)
+{
+    const struct sio_event_entry *entry = value;
+    return slice_of(entry->name, entry->name_size);
+}
+
+static cvn_slice socket_key(const void *value)
+{
+    const struct cvn_socket *socket = value;
+    return slice_of(socket->id, SIO_ID_SIZE);
+}
+
+/* --- The server's registry --- */
+
+void sio_server_init(struct sio_server *server, cvn_server *owner,
+                     const struct sio_options *options)
+{
+    memset(server, 0, sizeof *server);
+    server->owner = owner;
+    server->options = *options;
+    map_init(&server->namespaces, namespace_key);
+}
+
+void sio_server_release(struct sio_server *server)
+{
+    size_t cursor = 0;
+    struct cvn_namespace *nsp;
+    while ((nsp = map_next(&server->namespaces, &cursor)) != NULL)
+        sio_namespace_free(nsp);
+    map_release(&server->namespaces);
+    if (server->adapter != NULL)
+        server->adapter->free(server->adapter);
+    server->adapter = NULL;
+}
+
+enum cvn_error sio_server_prepare(struct sio_server *server, struct sio_worker **workers,
+                                  unsigned worker_count)
+{
+    size_t cursor = 0;
+    struct cvn_namespace *nsp;
+    while ((nsp = map_next(&server->namespaces, &cursor)) != NULL) {
+        enum cvn_error error = sio_namespace_prepare(nsp, workers, worker_count);
+        if (error != CVN_OK)
+            return error;
+    }
+    server->workers = workers;
+    server->worker_count = worker_count;
+    server->started = true;
+    return CVN_OK;
+}
+
+struct cvn_namespace *sio_namespace_find(const struct sio_server *server, cvn_slice name)
+{
+    return map_get(&server->namespaces, name);
+}
+
+struct cvn_namespace *sio_namespace_get(struct sio_server *server, cvn_slice name)
+{
+    struct cvn_namespace *nsp = sio_namespace_find(server, name);
+    /* A comma would end the name in the packet's text. */
+    if (nsp != NULL || server->started || name.size > SIO_MAX_NAMESPACE_NAME ||
+        slice_find(name, ',') < name.size)
+        return nsp;
+    nsp = mem_zalloc(sizeof *nsp + name.size + 1);
+    if (nsp == NULL)
+        return NULL;
+    nsp->server = server;
+    nsp->name_size = name.size;
+    memcpy(nsp->name, name.data, name.size);
+    map_init(&nsp->events, event_key);
+    if (!map_put(&server->namespaces, nsp)) {
+        mem_free(nsp);
+        return NULL;
+    }
+    return nsp;
+}
+
+static void release_locals(struct cvn_namespace *nsp)
+{
+    for (unsigned i = 0; nsp->locals != NULL && i < nsp->server->worker_count; i++) {
+        map_release(&nsp->locals[i].sockets);
+        map_release(&nsp->locals[i].rooms);
+        mem_free(nsp->locals[i].members);
+    }
+    mem_free(nsp->locals);
+}
+
+void sio_namespace_free(struct cvn_namespace *nsp)
+{
+    size_t cursor = 0;
+    struct sio_event_entry *entry;
+    while ((entry = map_next(&nsp->events, &cursor)) != NULL) {
+        mem_free(entry->handlers.items);
+        mem_free(entry);
+    }
+    map_release(&nsp->events);
+    mem_free(nsp->middlewares.items);
+    mem_free(nsp->connection.items);
+    mem_free(nsp->disconnecting.items);
+    mem_free(nsp->disconnect.items);
+    mem_free(nsp->any.items);
+    release_locals(nsp);
+    mem_free(nsp);
+}
+
+enum cvn_error sio_namespace_prepare(struct cvn_namespace *nsp, struct sio_worker **workers,
+                                     unsigned count)
+{
+    nsp->locals = mem_zalloc(count * sizeof *nsp->locals);
+    if (nsp->locals == NULL)
+        return CVN_ERR_MEMORY;
+    for (unsigned i = 0; i < count; i++) {
+        struct sio_local *local = &nsp->locals[i];
+        local->nsp = nsp;
+        local->worker = workers[i];
+        map_init(&local->sockets, socket_key);
+        map_init(&local->rooms, sio_room_key);
+    }
+    return CVN_OK;
+}
+
+/* --- Handlers --- */
+
+const struct sio_handlers *sio_namespace_event(const struct cvn_namespace *nsp, cvn_slice event)
+{
+    const struct sio_event_entry *entry = map_get(&nsp->events, event);
+    return entry != NULL ? &entry->handlers : NULL;
+}
+
+static enum cvn_error add_handler(struct cvn_namespace *nsp, struct sio_handlers *handlers,
+                                  struct sio_handler handler)
+{
+    if (nsp->server->started)
+        return CVN_ERR_STATE;
+    struct sio_handler *items =
+        mem_realloc(handlers->items, (handlers->count + 1) * sizeof *handlers->items);
+    if (items == NULL)
+        return CVN_ERR_MEMORY;
+    handlers->items = items;
+    handlers->items[handlers->count++] = handler;
+    return CVN_OK;
+}
+
+enum cvn_error cvn_use(cvn_namespace *nsp, cvn_middleware_fn fn, void *data)
+{
+    return add_handler(nsp, &nsp->middlewares, (struct sio_handler){{.middleware = fn}, data});
+}
+
+enum cvn_error cvn_on_connection(cvn_namespace *nsp, cvn_connection_fn fn, void *data)
+{
+    return add_handler(nsp, &nsp->connection, (struct sio_handler){{.connection = fn}, data});
+}
+
+enum cvn_error cvn_on_disconnecting(cvn_namespace *nsp, cvn_disconnect_fn fn, void *data)
+{
+    return add_handler(nsp, &nsp->disconnecting, (struct sio_handler){{.disconnect = fn}, data});
+}
+
+enum cvn_error cvn_on_disconnect(cvn_namespace *nsp, cvn_disconnect_fn fn, void *data)
+{
+    return add_handler(nsp, &nsp->disconnect, (struct sio_handler){{.disconnect = fn}, data});
+}
+
+enum cvn_error cvn_on_any(cvn_namespace *nsp, cvn_event_fn fn, void *data)
+{
+    return add_handler(nsp, &nsp->any, (struct sio_handler){{.event = fn}, data});
+}
+
+static struct sio_event_entry *get_entry(struct cvn_namespace *nsp, cvn_slice event)
+{
+    struct sio_event_entry *entry = map_get(&nsp->events, event);
+    if (entry != NULL)
+        return entry;
+    entry = mem_zalloc(sizeof *entry + event.size);
+    if (entry == NULL)
+        return NULL;
+    entry->name_size = event.size;
+    memcpy(entry->name, event.data, event.size);
+    if (!map_put(&nsp->events, entry)) {
+        mem_free(entry);
+        return NULL;
+    }
+    return entry;
+}
+
+enum cvn_error cvn_on(cvn_namespace *nsp, const char *event, cvn_event_fn fn, void *data)
+{
+    cvn_slice name = cvn_str(event);
+    if (nsp->server->started)
+        return CVN_ERR_STATE;
+    if (name.size == 0 || sio_packet_is_reserved(name))
+        return CVN_ERR_ARGUMENT;
+    struct sio_event_entry *entry = get_entry(nsp, name);
+    if (entry == NULL)
+        return CVN_ERR_MEMORY;
+    return add_handler(nsp, &entry->handlers, (struct sio_handler){{.event = fn}, data});
+}
+
+const char *cvn_namespace_name(const cvn_namespace *nsp)
+{
+    return nsp->name;
+}
+
+cvn_server *cvn_namespace_server(const cvn_namespace *nsp)
+{
+    return nsp->server->owner;
+}
+
+/* --- The sockets of one worker --- */
+
+bool sio_local_add(struct sio_local *local, struct cvn_socket *socket)
+{
+    if (local->member_count == local->member_capacity) {
+        uint32_t capacity = local->member_capacity ? local->member_capacity * 2 : 8;
+        struct cvn_socket **members = mem_realloc(local->members, capacity * sizeof *members);
+        if (members == NULL)
+            return false;
+        local->members = members;
+        local->member_capacity = capacity;
+    }
+    if (!map_put(&local->sockets, socket))
+        return false;
+    socket->member_index = local->member_count;
+    local->members[local->member_count++] = socket;
+    atomic_fetch_add_explicit(&local->worker->sockets, 1, memory_order_relaxed);
+    return true;
+}
+
+void sio_local_remove(struct sio_local *local, struct cvn_socket *socket)
+{
+    map_remove(&local->sockets, slice_of(socket->id, SIO_ID_SIZE));
+    struct cvn_socket *last = local->members[--local->member_count];
+    local->members[socket->member_index] = last;
+    last->member_index = socket->member_index;
+    atomic_fetch_sub_explicit(&local->worker->sockets, 1, memory_order_relaxed);
+}

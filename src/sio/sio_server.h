@@ -1,0 +1,56 @@
+/*
+ * What the workers of one server share (options and namespaces, read-only once started) and what each of them has for
+ * itself (its Engine.IO instance and its counters).
+ */
+#ifndef SIO_SERVER_H
+#define SIO_SERVER_H
+
+#include <convene/namespace.h>
+#include <stdatomic.h>
+#include "eio/eio_server.h"
+#include "sio/sio_encode.h"
+
+struct sio_adapter;
+struct sio_worker;
+
+struct sio_options {
+    struct sio_packet_limits packets; /* of what clients send */
+    struct sio_encode_limits emits;   /* of what the application sends */
+    uint64_t connect_timeout_ms;
+    unsigned max_sockets_per_connection;
+    unsigned max_rooms_per_socket;
+    unsigned max_pending_acks;
+    size_t max_attachment_bytes; /* of one packet, together */
+};
+
+struct sio_server {
+    cvn_server *owner;
+    struct sio_options options;
+    struct map namespaces; /* of struct cvn_namespace, by name */
+    bool started;          /* namespaces and handlers may no longer change */
+    struct sio_adapter *adapter;
+    unsigned worker_count;
+    struct sio_worker **workers; /* by worker index; NULL before the start */
+};
+
+struct sio_worker {
+    struct sio_server *server;
+    struct worker *worker;
+    struct eio_server *eio;
+    uint64_t stamp; /* last mark given to a broadcast, see sio_broadcast.c */
+    /* Read by any thread, written by this worker. */
+    atomic_size_t connections, polling, sockets;
+    atomic_uint_fast64_t connections_total;
+};
+
+void sio_server_init(struct sio_server *server, cvn_server *owner,
+                     const struct sio_options *options);
+void sio_server_release(struct sio_server *server);
+/* Makes the per-worker parts of every namespace; nothing may be registered afterwards. CVN_ERR_MEMORY. */
+enum cvn_error sio_server_prepare(struct sio_server *server, struct sio_worker **workers,
+                                  unsigned worker_count);
+
+/* The hooks that the application may have for requests; set in the eio_events beside ours. */
+extern const struct eio_events sio_client_events;
+
+#endif

@@ -1,0 +1,307 @@
+/*
+ * A socket's life: middlewares, joining, events, leaving. Runs on its worker; only references may be taken and dropped elsewhere.
+ *
+ * References: the client's list holds one until the connection ends or the namespace is joined anew; cvn_next, cvn_later and the application hold
+ * others. A socket that has gone keeps its memory, and every function on it answers sensibly.
+ */
+#include "sio/sio_client.h"
+#include "base/mem.h"
+#include "base/rand.h"
+#include "base/base64.h"
+#include "base/log.h"
+
+/* A middleware chain in the midst of its decisions. */
+struct cvn_next {
+    struct cvn_socket *socket; /* a reference */
+    size_t index;              /* of the middleware that decides */
+    bool running; /* inside the middleware's call: an answer now is taken up after it */
+    bool accepted;
+};
+
+static void make_id(char ret[SIO_ID_SIZE + 1])
+{
+    uint8_t bytes[15];
+    rand_bytes(bytes, sizeof bytes);
+    base64url_encode15(bytes, ret);
+    ret[SIO_ID_SIZE] = '\0';
+}
+
+struct cvn_socket *sio_socket_new(struct sio_client *client, struct sio_local *local,
+                                  cvn_slice auth)
+{
+    struct cvn_socket *socket = mem_zalloc(sizeof *socket);
+    if (socket == NULL)
+        return NULL;
+    if (auth.size > 0) {
+        socket->auth = message_copy(auth);
+        if (socket->auth == NULL) {
+            mem_free(socket);
+            return NULL;
+        }
+    }
+    atomic_init(&socket->refs, 1);
+    make_id(socket->id);
+    socket->client = client;
+    socket->local = local;
+    socket->handshake = sio_handshake_ref(client->handshake);
+    list_init(&socket->acks);
+    return socket;
+}
+
+cvn_socket *cvn_socket_ref(cvn_socket *socket)
+{
+    atomic_fetch_add_explicit(&socket->refs, 1, memory_order_relaxed);
+    return socket;
+}
+
+void cvn_socket_unref(cvn_socket *socket)
+{
+    if (socket == NULL || atomic_fetch_sub_explicit(&socket->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    cvn_socket_set_data(socket, NULL, NULL);
+    sio_handshake_unref(socket->handshake);
+    message_unref(socket->auth);
+    mem_free(socket);
+}
+
+/* --- Sending --- */
+
+bool sio_socket_send(struct cvn_socket *socket, const struct sio_frames *frames)
+{
+    if (socket->state != SIO_SOCKET_CONNECTED || socket->client == NULL)
+        return false;
+    struct eio_session *session = socket->client->session;
+    if (!eio_session_send(session, frames->text))
+        return false;
+    for (size_t i = 0; i < frames->binary_count; i++)
+        if (!eio_session_send(session, frames->binaries[i]))
+            return false;
+    return true;
+}
+
+void sio_socket_send_control(struct cvn_socket *socket, enum sio_type type, cvn_slice json)
+{
+    if (socket->client == NULL)
+        return;
+    struct message *packet = sio_encode_control(type, sio_namespace_name(socket->local->nsp), json);
+    sio_client_send(socket->client, packet);
+}
+
+/* --- Joining --- */
+
+static void join(struct cvn_socket *socket)
+{
+    struct sio_client *client = socket->client;
+    const struct cvn_namespace *nsp = socket->local->nsp;
+    if (!sio_local_add(socket->local, socket)) {
+        eio_session_close(client->session, EIO_FORCED_SERVER_CLOSE);
+        return;
+    }
+    socket->state = SIO_SOCKET_CONNECTED;
+    sio_client_joined(client);
+
+    char memory[SIO_ID_SIZE + 16];
+    int size = snprintf(memory, sizeof memory, "{\"sid\":\"%s\"}", socket->id);
+    sio_socket_send_control(socket, SIO_CONNECT, slice_of(memory, (size_t)size));
+    for (size_t i = 0; i < nsp->connection.count && socket->state == SIO_SOCKET_CONNECTED; i++)
+        nsp->connection.items[i].fn.connection(socket, nsp->connection.items[i].data);
+}
+
+static void free_next(struct cvn_next *next)
+{
+    cvn_socket_unref(next->socket);
+    mem_free(next);
+}
+
+/* Asks one middleware after the other, as long as they answer within their call. */
+static void run_middlewares(struct cvn_next *next)
+{
+    struct cvn_socket *socket = next->socket;
+    const struct sio_handlers *middlewares = &socket->local->nsp->middlewares;
+    while (socket->state == SIO_SOCKET_CONNECTING && next->index < middlewares->count) {
+        const struct sio_handler *handler = &middlewares->items[next->index];
+        next->running = true;
+        next->accepted = false;
+        handler->fn.middleware(socket, next, handler->data);
+        if (next->running && !next->accepted) {
+            next->running = false; /* it will answer later */
+            return;
+        }
+        next->index++;
+    }
+    if (socket->state == SIO_SOCKET_CONNECTING)
+        join(socket);
+    free_next(next);
+}
+
+void cvn_next_accept(cvn_next *next)
+{
+    next->accepted = true;
+    if (next->running)
+        return; /* run_middlewares goes on when the middleware returns */
+    next->index++;
+    run_middlewares(next);
+}
+
+/* {"message":M} or {"message":M,"data":D} */
+static void send_refusal(struct cvn_socket *socket, const char *message, const char *data)
+{
+    struct buf json;
+    buf_init(&json, 65536);
+    buf_append_str(&json, "{\"message\":");
+    json_append_string(&json, cvn_str(message));
+    if (data != NULL && json_is_valid(cvn_str(data), JSON_MAX_DEPTH)) {
+        buf_append_str(&json, ",\"data\":");
+        buf_append_str(&json, data);
+    } else if (data != NULL) {
+        log_write(LOG_ERROR, "the data of a refusal in %s is no JSON", socket->local->nsp->name);
+    }
+    buf_append_byte(&json, '}');
+    if (!json.failed)
+        sio_socket_send_control(socket, SIO_CONNECT_ERROR, buf_slice(&json));
+    buf_release(&json);
+}
+
+void cvn_next_refuse(cvn_next *next, const char *message, const char *data)
+{
+    struct cvn_socket *socket = next->socket;
+    if (socket->state == SIO_SOCKET_CONNECTING) {
+        send_refusal(socket, message, data);
+        socket->state = SIO_SOCKET_GONE;
+        sio_client_remove(socket->client, socket);
+    }
+    if (next->running)
+        next->accepted = true; /* run_middlewares sees the state and frees */
+    else
+        free_next(next);
+}
+
+void sio_socket_begin(struct cvn_socket *socket)
+{
+    if (socket->local->nsp->middlewares.count == 0) {
+        join(socket);
+        return;
+    }
+    struct cvn_next *next = mem_zalloc(sizeof *next);
+    if (next == NULL) {
+        eio_session_close(socket->client->session, EIO_FORCED_SERVER_CLOSE);
+        return;
+    }
+    next->socket = cvn_socket_ref(socket);
+    run_middlewares(next);
+}
+
+/* --- Leaving --- */
+
+static void tell_disconnect(struct cvn_socket *socket, const struct sio_handlers *handlers,
+                            const char *reason)
+{
+    for (size_t i = 0; i < handlers->count; i++)
+        handlers->items[i].fn.disconnect(socket, reason, handlers->items[i].data);
+}
+
+void sio_socket_end(struct cvn_socket *socket, const char *reason)
+{
+    const struct cvn_namespace *nsp = socket->local->nsp;
+    if (socket->state == SIO_SOCKET_CONNECTING)
+        socket->state = SIO_SOCKET_GONE;
+    if (socket->state != SIO_SOCKET_CONNECTED)
+        return;
+    cvn_socket_ref(socket);
+    socket->state = SIO_SOCKET_LEAVING;
+    tell_disconnect(socket, &nsp->disconnecting, reason);
+    sio_room_leave_all(socket);
+    sio_local_remove(socket->local, socket);
+    socket->state = SIO_SOCKET_GONE;
+    sio_ack_fail_all(socket);
+    tell_disconnect(socket, &nsp->disconnect, reason);
+    cvn_socket_unref(socket);
+}
+
+void cvn_disconnect(cvn_socket *socket, bool close)
+{
+    if (socket->client == NULL)
+        return;
+    if (close) {
+        sio_client_disconnect(socket->client);
+        return;
+    }
+    if (socket->state != SIO_SOCKET_CONNECTED)
+        return;
+    sio_socket_send_control(socket, SIO_DISCONNECT, SLICE(""));
+    sio_socket_end(socket, "server namespace disconnect");
+}
+
+/* --- What it is --- */
+
+const char *cvn_socket_id(const cvn_socket *socket)
+{
+    return socket->id;
+}
+
+cvn_namespace *cvn_socket_namespace(const cvn_socket *socket)
+{
+    return socket->local->nsp;
+}
+
+cvn_server *cvn_socket_server(const cvn_socket *socket)
+{
+    return socket->local->nsp->server->owner;
+}
+
+unsigned cvn_socket_worker(const cvn_socket *socket)
+{
+    return socket->local->worker->worker->index;
+}
+
+bool cvn_socket_is_connected(const cvn_socket *socket)
+{
+    return socket->state == SIO_SOCKET_CONNECTED;
+}
+
+const char *cvn_socket_transport(const cvn_socket *socket)
+{
+    if (socket->client != NULL && eio_session_transport(socket->client->session) == EIO_WEBSOCKET)
+        return "websocket";
+    return "polling";
+}
+
+cvn_slice cvn_socket_header(const cvn_socket *socket, const char *name)
+{
+    return sio_handshake_header(socket->handshake, cvn_str(name));
+}
+
+cvn_slice cvn_socket_query(const cvn_socket *socket, const char *name)
+{
+    return sio_handshake_query(socket->handshake, cvn_str(name));
+}
+
+cvn_slice cvn_socket_auth(const cvn_socket *socket)
+{
+    return socket->auth != NULL ? message_payload(socket->auth) : SLICE("{}");
+}
+
+const char *cvn_socket_address(const cvn_socket *socket)
+{
+    return socket->handshake->address.data;
+}
+
+bool cvn_socket_is_secure(const cvn_socket *socket)
+{
+    return socket->handshake->secure;
+}
+
+void cvn_socket_set_data(cvn_socket *socket, void *data, void (*destroy)(void *data))
+{
+    void *old = socket->data;
+    void (*destroy_old)(void *) = socket->destroy_data;
+    socket->data = data;
+    socket->destroy_data = destroy;
+    if (destroy_old != NULL && old != NULL && old != data)
+        destroy_old(old);
+}
+
+void *cvn_socket_data(const cvn_socket *socket)
+{
+    return socket->data;
+}
