@@ -276,6 +276,14 @@ static void test_fragmented_forever(void **state)
     client_add(&one_more, FIN | OP_CONT, "");
     expect(&one_more, "c1009 ", "X1009 ");
 
+    for (int i = 0; i < 3; i++) { /* each message has its own count */
+        client_add(&in, OP_TEXT, "a");
+        for (int j = 0; j < 3; j++)
+            client_add(&in, OP_CONT, "");
+        client_add(&in, FIN | OP_CONT, "b");
+    }
+    expect(&in, "T:ab T:ab T:ab c1006 ", "");
+
     /* The default bound holds when none was stated. */
     static const struct ws_limits unstated = {.max_message = MAX_MESSAGE};
     struct peer peer;
