@@ -8,11 +8,9 @@
 #include "base/list.h"
 #include <stdint.h>
 
-#define WHEEL_LEVELS 5
-#define WHEEL_SLOTS 64
-/* Longer delays are cut to this: about 12 days. */
-#define WHEEL_MAX_DELAY_MS (((uint64_t)1 << 30) - 1)
-#define WHEEL_NEVER UINT64_MAX
+#define WHEEL_LEVELS 11 /* of 6 bits each: any 64-bit time */
+#define WHEEL_SLOTS  64
+#define WHEEL_NEVER  UINT64_MAX
 
 struct timer {
     struct list link; /* zeroed when not armed */
@@ -21,13 +19,18 @@ struct timer {
 };
 
 struct wheel {
-    uint64_t now_ms;
-    size_t armed; /* number of armed timers */
+    uint64_t now_ms;                 /* what delays count from */
+    uint64_t done_ms;                /* everything due up to here has fired */
+    size_t armed;                    /* number of armed timers */
+    struct list overdue;             /* armed for a time that has already been done: next advance */
     uint64_t occupied[WHEEL_LEVELS]; /* a bit a slot that may hold timers */
     struct list slots[WHEEL_LEVELS][WHEEL_SLOTS];
 };
 
 void wheel_init(struct wheel *wheel, uint64_t now_ms);
+
+/* Makes the time current without firing anything. Time never goes back: an earlier `now_ms` is ignored. */
+void wheel_set_now(struct wheel *wheel, uint64_t now_ms);
 
 /* Arms `timer` to fire `delay_ms` after the wheel's now; an armed timer is moved. A delay of 0 fires
  * at the next advance. `timer->fire` must be set. */
