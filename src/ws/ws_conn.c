@@ -18,6 +18,7 @@
 
 #define DEFAULT_MAX_FRAGMENTS    4096
 #define DEFAULT_CLOSE_TIMEOUT_MS 5000
+#define MAX_QUEUED_PONGS         16
 #define STATUS_ABNORMAL          1006 /* reported when there was no closing handshake; never on the wire */
 
 enum ws_conn_state {
@@ -35,13 +36,15 @@ struct ws_conn {
     uint8_t state;          /* enum ws_conn_state */
     bool clean;             /* the peer sent a close frame */
     bool binary;            /* type of the message in `pieces` */
+    uint8_t queued_pongs;   /* pongs that may still be in the output queue */
     uint16_t status;        /* for on_close */
     unsigned fragments;     /* frames in `pieces` */
     struct utf8_state utf8; /* of the text in `pieces` */
     struct buf carry;       /* the front of a frame whose rest has not come yet */
     struct buf pieces;      /* the fragments of a message whose rest has not come yet */
     uint64_t behind_pong;   /* bytes queued after the latest pong */
-    struct message *pong; /* the answer to the latest ping, while an earlier one is still queued */
+    struct message
+        *pong; /* the answer to the latest ping, while too many before it are still queued */
     struct timer close_timer;
 };
 
@@ -60,16 +63,21 @@ static void drop_late_pong(struct ws_conn *ws)
 }
 
 /*
- * At most one pong waits in the output queue: of several pings only the latest need be answered (section 5.5.3), so a
- * client that sends pings and reads nothing gathers no queue. All output passes here, so the pong has left when what
- * is queued is no more than what came behind it.
+ * A few pongs may wait in the output queue, so that a burst of pings is answered one by one. Beyond that only the latest
+ * ping is answered (section 5.5.3 allows it), once the pongs before it have left: a client that sends pings and
+ * reads nothing gathers no queue. All output passes here, so they have left when no more is queued than came behind them.
  */
 static void send_late_pong(struct ws_conn *ws)
 {
     struct message *pong = ws->pong;
-    if (pong == NULL || conn_queued(ws->conn) > ws->behind_pong)
+    if (pong == NULL)
+        return;
+    if (conn_queued(ws->conn) <= ws->behind_pong)
+        ws->queued_pongs = 0;
+    if (ws->queued_pongs == MAX_QUEUED_PONGS)
         return;
     ws->pong = NULL; /* first: conn_send may flush, and so come back here through on_drain */
+    ws->queued_pongs++;
     ws->behind_pong = 0;
     conn_send(ws->conn, pong, 0);
     message_unref(pong);
