@@ -148,7 +148,16 @@ void eio_server_free(struct eio_server *server)
     map_release(&server->sessions);
     message_unref(server->ping);
     message_unref(server->probe_answer);
-    mem_free(server);
+    server->is_freed = true;
+    if (server->websockets == 0)
+        mem_free(server);
+}
+
+void eio_server_drop_websocket(struct eio_server *server)
+{
+    server->websockets--;
+    if (server->is_freed && server->websockets == 0)
+        mem_free(server);
 }
 
 size_t eio_server_session_count(const struct eio_server *server)

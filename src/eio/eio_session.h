@@ -47,7 +47,9 @@ struct eio_server {
     struct worker *const *peers;
     unsigned peer_count;
     struct ws_limits ws_limits;
+    size_t websockets; /* that use ws_limits: those on their way out outlive their session */
     bool is_shut_down;
+    bool is_freed; /* by its owner; the memory stays until the last WebSocket has gone */
 };
 
 enum eio_state {
@@ -90,6 +92,8 @@ _Static_assert(sizeof(struct eio_session) <= 400, "a session stays small");
 
 /* Has the end-of-turn work done in this turn. */
 void eio_server_schedule(struct eio_server *server);
+/* A WebSocket has gone. */
+void eio_server_drop_websocket(struct eio_server *server);
 
 /* --- eio_handshake.c: what a request wants and whether it may --- */
 
@@ -159,7 +163,7 @@ bool eio_websocket_send(struct eio_session *session, struct message *packet);
 /* Lets go of the WebSocket, which closes by itself. */
 void eio_websocket_release(struct eio_session *session, enum eio_reason reason);
 /* The same for one that is nobody's transport. */
-void eio_websocket_dismiss(struct ws_conn *ws);
+void eio_websocket_dismiss(struct eio_server *server, struct ws_conn *ws);
 
 /* --- eio_upgrade.c --- */
 

@@ -35,7 +35,7 @@ static struct ws_conn *upgrade_finish(struct eio_upgrade *upgrade)
 void eio_upgrade_cancel(struct eio_session *session)
 {
     if (session->upgrade != NULL)
-        eio_websocket_dismiss(upgrade_finish(session->upgrade));
+        eio_websocket_dismiss(session->server, upgrade_finish(session->upgrade));
 }
 
 static void upgrade_arm(struct eio_upgrade *upgrade)
@@ -100,8 +100,12 @@ static void upgrade_on_message(struct ws_conn *ws, char *data, size_t size, bool
 static void upgrade_on_close(struct ws_conn *ws, unsigned status, bool clean,
                              enum conn_reason reason)
 {
+    struct eio_upgrade *upgrade = ws_conn_owner(ws);
+    struct eio_server *server = upgrade->session->server;
+
     (void)status, (void)clean, (void)reason;
-    upgrade_finish(ws_conn_owner(ws)); /* the session goes on polling */
+    upgrade_finish(upgrade); /* the session goes on polling */
+    eio_server_drop_websocket(server);
 }
 
 static const struct ws_events upgrade_events = {
@@ -115,7 +119,7 @@ static void upgrade_turn_away(struct eio_server *server, struct http_request *re
 {
     struct ws_conn *ws = eio_websocket_take(server, request, answer, &upgrade_events, NULL);
     if (ws != NULL)
-        eio_websocket_dismiss(ws);
+        eio_websocket_dismiss(server, ws);
 }
 
 void eio_upgrade_start(struct eio_session *session, struct http_request *request)

@@ -45,6 +45,7 @@ static void websocket_on_close(struct ws_conn *ws, unsigned status, bool clean,
 {
     struct eio_session *session = ws_conn_owner(ws);
     session->ws = NULL; /* frees itself */
+    eio_server_drop_websocket(session->server);
     eio_session_end(session, websocket_reason(status, clean, reason));
 }
 
@@ -63,7 +64,8 @@ static void dismissed_on_message(struct ws_conn *ws, char *data, size_t size, bo
 static void dismissed_on_close(struct ws_conn *ws, unsigned status, bool clean,
                                enum conn_reason reason)
 {
-    (void)ws, (void)status, (void)clean, (void)reason;
+    (void)status, (void)clean, (void)reason;
+    eio_server_drop_websocket(ws_conn_owner(ws));
 }
 
 static const struct ws_events dismissed_events = {
@@ -71,9 +73,9 @@ static const struct ws_events dismissed_events = {
     .on_close = dismissed_on_close,
 };
 
-void eio_websocket_dismiss(struct ws_conn *ws)
+void eio_websocket_dismiss(struct eio_server *server, struct ws_conn *ws)
 {
-    ws_conn_set_owner(ws, &dismissed_events, NULL);
+    ws_conn_set_owner(ws, &dismissed_events, server);
     ws_conn_close(ws, WS_STATUS_NONE, SLICE("")); /* no status: so does the reference */
 }
 
@@ -85,10 +87,10 @@ void eio_websocket_release(struct eio_session *session, enum eio_reason reason)
         return;
     session->ws = NULL;
     if (reason == EIO_SLOW_CONSUMER) { /* a close frame would wait behind what it does not read */
-        ws_conn_set_owner(ws, &dismissed_events, NULL);
+        ws_conn_set_owner(ws, &dismissed_events, session->server);
         ws_conn_abort(ws, CONN_SLOW_CONSUMER);
     } else {
-        eio_websocket_dismiss(ws);
+        eio_websocket_dismiss(session->server, ws);
     }
 }
 
@@ -123,7 +125,10 @@ struct ws_conn *eio_websocket_take(struct eio_server *server, struct http_reques
 {
     struct conn *conn = http_request_upgrade(request);
     conn_write(conn, buf_slice(answer)); /* a failure closes the connection: on_close tells */
-    return ws_conn_start(conn, events, &server->ws_limits, owner);
+    struct ws_conn *ws = ws_conn_start(conn, events, &server->ws_limits, owner);
+    if (ws != NULL)
+        server->websockets++;
+    return ws;
 }
 
 /* The open packet goes first, whatever on_open has queued. */

@@ -1,0 +1,30 @@
+/*
+ * The servers that the conformance suites and benchmarks talk to, one contract each. Every run prints "listening on 127.0.0.1:PORT" and
+ * serves until SIGTERM or SIGINT; it returns an exit status. The Engine.IO and WebSocket ones stand on the layer they test.
+ */
+#ifndef CONFORMANCE_H
+#define CONFORMANCE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "http/http_conn.h"
+
+/* "eio-echo", "eio-client", "eio-java". 2 for a contract it does not know. */
+int conformance_eio_run(const char *contract, uint16_t port, unsigned workers);
+/* "ws-echo". */
+int conformance_ws_run(uint16_t port, unsigned workers, bool deflate);
+
+/* --- What both stand on --- */
+
+struct conformance_service {
+    const struct http_events *events; /* app is the struct worker the connection came in on */
+    const struct conn_limits *limits;
+    /* For each worker, before it listens and after its loop has ended; may be NULL. `workers` are all of them. */
+    bool (*start)(struct worker *worker, struct worker *const *workers, unsigned count);
+    void (*stop)(struct worker *worker);
+};
+
+/* Serves on `workers` threads with a listener each on one port (0: any). */
+int conformance_serve(const struct conformance_service *service, uint16_t port, unsigned workers);
+
+#endif
