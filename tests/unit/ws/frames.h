@@ -11,15 +11,18 @@
 /* A growing run of bytes; bytes_release it. */
 struct bytes {
     char *data;
-    size_t size;
+    size_t size, capacity;
 };
 
 static inline void bytes_add(struct bytes *bytes, const void *data, size_t size)
 {
     if (size == 0)
         return;
-    bytes->data = realloc(bytes->data, bytes->size + size);
-    assert(bytes->data != NULL);
+    if (bytes->size + size > bytes->capacity) {
+        bytes->capacity = 2 * (bytes->size + size);
+        bytes->data = realloc(bytes->data, bytes->capacity);
+        assert(bytes->data != NULL);
+    }
     memcpy(bytes->data + bytes->size, data, size);
     bytes->size += size;
 }
@@ -27,7 +30,7 @@ static inline void bytes_add(struct bytes *bytes, const void *data, size_t size)
 static inline void bytes_release(struct bytes *bytes)
 {
     free(bytes->data);
-    *bytes = (struct bytes){NULL, 0};
+    *bytes = (struct bytes){NULL, 0, 0};
 }
 
 #define FIN       0x80

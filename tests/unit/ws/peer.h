@@ -198,7 +198,7 @@ static inline void send_text(struct peer *peer, const char *text)
 
 static inline void ping(struct peer *peer, const char *payload)
 {
-    struct bytes in = {NULL, 0};
+    struct bytes in = {0};
     client_add(&in, FIN | OP_PING, payload);
     arrive_bytes(peer, &in);
 }

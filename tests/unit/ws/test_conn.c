@@ -7,7 +7,7 @@
 static void test_messages(void **state)
 {
     (void)state;
-    struct bytes in = {NULL, 0};
+    struct bytes in = {0};
     client_add(&in, FIN | OP_TEXT, "one");
     client_add(&in, FIN | OP_BINARY, "two\xff");
     client_add(&in, FIN | OP_TEXT, "");
@@ -24,7 +24,7 @@ static void test_messages(void **state)
 static void test_fragments(void **state)
 {
     (void)state;
-    struct bytes in = {NULL, 0};
+    struct bytes in = {0};
     client_add(&in, OP_TEXT, "Hel");
     client_add(&in, OP_CONT, "");
     client_add(&in, FIN | OP_CONT, "lo");
@@ -39,7 +39,7 @@ static void test_fragments(void **state)
 static void test_control_frames_between_fragments(void **state)
 {
     (void)state;
-    struct bytes in = {NULL, 0};
+    struct bytes in = {0};
     client_add(&in, OP_TEXT, "a");
     client_add(&in, FIN | OP_PING, "p");
     client_add(&in, OP_CONT, "b");
@@ -57,9 +57,9 @@ static void test_sizes_and_limits(void **state)
     (void)state;
     char payload[MAX_MESSAGE + 1];
     memset(payload, 'm', sizeof payload);
-    struct bytes in = {NULL, 0};
+    struct bytes in = {0};
     for (size_t size = MAX_MESSAGE - 2; size <= MAX_MESSAGE + 1; size++) {
-        char heard[64] = "";
+        char heard[LOG_SIZE] = "";
         if (size <= MAX_MESSAGE)
             put_payload(heard, 'B', payload, size);
         strcat(heard, size <= MAX_MESSAGE ? "c1006 " : "c1009 ");
@@ -71,7 +71,7 @@ static void test_sizes_and_limits(void **state)
         expect(&in, heard, sent);
     }
     /* After a fragmented message a single one may be as large as ever. */
-    char heard[64] = "";
+    char heard[LOG_SIZE] = "";
     frame_add(&in, OP_BINARY, payload, 900, MASKED);
     frame_add(&in, FIN | OP_CONT, payload, 100, MASKED);
     frame_add(&in, FIN | OP_BINARY, payload, MAX_MESSAGE, MASKED);
@@ -88,11 +88,11 @@ static void test_sizes_and_limits(void **state)
 static void test_fragmented_forever(void **state)
 {
     (void)state;
-    struct bytes in = {NULL, 0};
+    struct bytes in = {0};
     client_add(&in, OP_TEXT, "");
     for (int i = 0; i < 7; i++)
         client_add(&in, OP_CONT, "");
-    struct bytes one_more = {NULL, 0};
+    struct bytes one_more = {0};
     bytes_add(&one_more, in.data, in.size);
     expect(&in, "c1006 ", ""); /* 8 fragments may come */
     client_add(&one_more, FIN | OP_CONT, "");
@@ -126,7 +126,7 @@ static void test_text_must_be_utf8(void **state)
     (void)state;
     static const char *bad[] = {
         "\xff", "\xc3", "a\x80", "\xed\xa0\x80", "\xc0\xaf", "\xf4\x90\x80\x80", "\xf0\x9f\x98"};
-    struct bytes in = {NULL, 0};
+    struct bytes in = {0};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         client_add(&in, FIN | OP_TEXT, bad[i]);
         client_add(&in, FIN | OP_TEXT, "never seen");
@@ -135,7 +135,7 @@ static void test_text_must_be_utf8(void **state)
         client_add(&in, FIN | OP_CONT, bad[i]);
         expect(&in, "c1007 ", "X1007 ");
         client_add(&in, FIN | OP_BINARY, bad[i]); /* bytes may be anything */
-        char heard[64] = "";
+        char heard[LOG_SIZE] = "";
         put_payload(heard, 'B', bad[i], strlen(bad[i]));
         strcat(heard, "c1006 ");
         expect(&in, heard, "");
@@ -148,7 +148,7 @@ static void test_text_split_within_characters(void **state)
     static const char text[] = "\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80z";
     for (size_t first = 0; first < sizeof text; first++) {
         for (size_t second = first; second < sizeof text; second++) {
-            struct bytes in = {NULL, 0};
+            struct bytes in = {0};
             frame_add(&in, OP_TEXT, text, first, MASKED);
             frame_add(&in, OP_CONT, text + first, second - first, MASKED);
             frame_add(&in, FIN | OP_CONT, text + second, sizeof text - 1 - second, MASKED);
@@ -161,7 +161,7 @@ static void test_text_split_within_characters(void **state)
 static void test_bad_text_is_refused_early(void **state)
 {
     (void)state;
-    struct bytes in = {NULL, 0};
+    struct bytes in = {0};
     client_add(&in, OP_TEXT, "a\xff");
     expect(&in, "c1007 ", "X1007 ");
     client_add(&in, OP_TEXT, "\xe2\x82");
@@ -202,7 +202,7 @@ static void test_violations(void **state)
         {"\x88\x81\0\0\0\0a", 7},            /* half of a status */
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        struct bytes in = {NULL, 0};
+        struct bytes in = {0};
         client_add(&in, FIN | OP_TEXT, "before");
         bytes_add(&in, cases[i].bytes, cases[i].size);
         client_add(&in, FIN | OP_TEXT, "never seen");
@@ -216,7 +216,7 @@ static void test_violations(void **state)
 static void test_ping(void **state)
 {
     (void)state;
-    struct bytes in = {NULL, 0};
+    struct bytes in = {0};
     char payload[126];
     memset(payload, 'p', 125);
     payload[125] = '\0';
@@ -225,7 +225,7 @@ static void test_ping(void **state)
     client_add(&in, FIN | OP_PING, "\xff data");
     expect(&in, "c1006 ", "O:\xff data ");
     client_add(&in, FIN | OP_PING, payload);
-    char sent[64] = "";
+    char sent[LOG_SIZE] = "";
     put_payload(sent, 'O', payload, 125);
     expect(&in, "c1006 ", sent);
     client_add(&in, FIN | OP_PONG, "unasked");
@@ -240,7 +240,7 @@ static void test_ping_flood(void **state)
     char sent[LOG_SIZE] = "";
     open_peer(&peer);
     for (int i = 0; i < 1000; i++) {
-        char payload[10];
+        char payload[16];
         snprintf(payload, sizeof payload, "%d", i);
         ping(&peer, payload);
         if (i < 16)

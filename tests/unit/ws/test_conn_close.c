@@ -12,7 +12,7 @@ static void test_peer_closes(void **state)
     static const unsigned invalid[] = {0,    1,    999,  1004, 1005, 1006, 1015,
                                        1016, 1100, 2000, 2999, 5000, 65535};
     char heard[32], sent[32];
-    struct bytes in = {NULL, 0};
+    struct bytes in = {0};
     for (size_t i = 0; i < sizeof valid / sizeof valid[0]; i++) {
         snprintf(heard, sizeof heard, "C%u ", valid[i]);
         snprintf(sent, sizeof sent, "X%u ", valid[i]);
@@ -45,7 +45,7 @@ static void test_we_close(void **state)
 {
     (void)state;
     struct peer peer;
-    struct bytes in = {NULL, 0};
+    struct bytes in = {0};
     open_peer(&peer);
     peer.conn.paused = true;
     ws_conn_close(peer.ws, WS_STATUS_GOING_AWAY, SLICE("moving"));
@@ -80,7 +80,7 @@ static void test_close_is_answered_differently(void **state)
         {1000, "C1000 "}, {4000, "C4000 "}, {0, "C1005 "}, {1005, "c1002 "}, {9, "c1002 "}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct peer peer;
-        struct bytes in = {NULL, 0};
+        struct bytes in = {0};
         open_peer(&peer);
         ws_conn_close(peer.ws, WS_STATUS_NONE, (cvn_slice){NULL, 0});
         if (cases[i].status != 0)
@@ -119,7 +119,7 @@ static void test_violation_while_closing(void **state)
 {
     (void)state;
     struct peer peer;
-    struct bytes in = {NULL, 0};
+    struct bytes in = {0};
     open_peer(&peer);
     ws_conn_close(peer.ws, WS_STATUS_NORMAL, (cvn_slice){NULL, 0});
     bytes_add(&in, "\xff", 1);
@@ -135,7 +135,7 @@ static void test_flood_while_closing(void **state)
 {
     (void)state;
     struct peer peer;
-    struct bytes in = {NULL, 0};
+    struct bytes in = {0};
     char payload[MAX_MESSAGE + 1];
     memset(payload, 'f', sizeof payload);
     open_peer(&peer);
@@ -212,7 +212,7 @@ static void test_callback_closes(void **state)
                  {close_and_abort, "c1006 ", "X1000enough "}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char heard[64];
-        struct bytes in = {NULL, 0};
+        struct bytes in = {0};
         snprintf(heard, sizeof heard, "T:one %s", cases[i].heard);
         client_add(&in, FIN | OP_TEXT, "one");
         client_add(&in, FIN | OP_TEXT, "two");
@@ -244,7 +244,7 @@ static void change_owner(struct peer *peer)
 static void test_callback_changes_owner(void **state)
 {
     (void)state;
-    struct bytes in = {NULL, 0};
+    struct bytes in = {0};
     client_add(&in, FIN | OP_TEXT, "one");
     client_add(&in, FIN | OP_TEXT, "two");
     expect_with(&in, &limits, change_owner, "T:one t:two c1006 ", "");
@@ -258,7 +258,7 @@ static void answer_it(struct peer *peer)
 static void test_callback_sends(void **state)
 {
     (void)state;
-    struct bytes in = {NULL, 0};
+    struct bytes in = {0};
     client_add(&in, FIN | OP_TEXT, "one");
     client_add(&in, FIN | OP_PING, "p");
     expect_with(&in, &limits, answer_it, "T:one c1006 ", "T:answer O:p ");
@@ -292,7 +292,7 @@ static void test_drain_from_within(void **state)
     (void)state;
     static const struct ws_events closing_events = {on_message, on_drain_close, on_close};
     struct peer peer;
-    struct bytes in = {NULL, 0};
+    struct bytes in = {0};
     open_peer(&peer);
     peer.conn.flushes_in_send = true;
     ping(&peer, "1");
@@ -328,7 +328,7 @@ static void test_fast_path_allocates_nothing(void **state)
 {
     (void)state;
     struct peer peer;
-    struct bytes in = {NULL, 0};
+    struct bytes in = {0};
     open_peer(&peer);
     for (int i = 0; i < 20; i++)
         client_add(&in, FIN | OP_TEXT, "message");
@@ -354,7 +354,7 @@ static void test_claimed_length_costs_nothing(void **state)
 static void test_no_memory(void **state)
 {
     (void)state;
-    struct bytes in = {NULL, 0};
+    struct bytes in = {0};
     char payload[500];
     memset(payload, 'n', sizeof payload);
     client_add(&in, FIN | OP_TEXT, "one");

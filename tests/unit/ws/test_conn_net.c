@@ -237,7 +237,7 @@ static void test_echo_of_all_sizes(void **state)
     (void)state;
     static const size_t sizes[] = {0, 1, 125, 126, 65535, 65536, 200000, 1000000};
     struct world world;
-    struct bytes out = {NULL, 0};
+    struct bytes out = {0};
     size_t expected = 0;
     open_world(&world, DO_ECHO);
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
@@ -262,7 +262,7 @@ static void test_one_byte_writes(void **state)
 {
     (void)state;
     struct world world;
-    struct bytes all = {NULL, 0};
+    struct bytes all = {0};
     open_world(&world, DO_ECHO);
     client_add(&all, OP_TEXT, "one ");
     client_add(&all, FIN | OP_PING, "p");
@@ -284,7 +284,7 @@ static void test_peer_closes(void **state)
 {
     (void)state;
     struct world world;
-    struct bytes out = {NULL, 0};
+    struct bytes out = {0};
     open_world(&world, DO_ECHO);
     client_add(&out, FIN | OP_TEXT, "a");
     client_add_close(&out, 4001, "done");
@@ -310,7 +310,7 @@ static void test_we_close(void **state)
 {
     (void)state;
     struct world world;
-    struct bytes out = {NULL, 0};
+    struct bytes out = {0};
     open_world(&world, DO_CLOSE);
     client_add(&out, FIN | OP_TEXT, "close, please");
     client_send(&world, &out);
@@ -332,7 +332,7 @@ static void test_violation(void **state)
 {
     (void)state;
     struct world world;
-    struct bytes out = {NULL, 0};
+    struct bytes out = {0};
     open_world(&world, DO_ECHO);
     frame_add(&out, FIN | OP_TEXT, "unmasked", 8, UNMASKED);
     client_send(&world, &out);
@@ -365,7 +365,7 @@ static void test_peer_that_keeps_tcp_open(void **state)
 {
     (void)state;
     struct world world;
-    struct bytes out = {NULL, 0};
+    struct bytes out = {0};
     open_world(&world, DO_ECHO);
     client_add_close(&out, 1000, "");
     client_send(&world, &out);
@@ -383,7 +383,7 @@ static void test_peer_vanishes(void **state)
     (void)state;
     for (int with_reset = 0; with_reset < 2; with_reset++) {
         struct world world;
-        struct bytes out = {NULL, 0};
+        struct bytes out = {0};
         struct linger hard = {.l_onoff = 1, .l_linger = 0};
         open_world(&world, DO_ECHO);
         client_add(&out, OP_TEXT, "half of a message");
@@ -404,7 +404,7 @@ static void test_close_frame_and_gone(void **state)
 {
     (void)state;
     struct world world;
-    struct bytes out = {NULL, 0};
+    struct bytes out = {0};
     open_world(&world, DO_ECHO);
     client_add_close(&out, 1000, "");
     assert_int_equal(send(world.client, out.data, out.size, 0), out.size);
@@ -420,7 +420,7 @@ static void test_abort_inside_callback(void **state)
 {
     (void)state;
     struct world world;
-    struct bytes out = {NULL, 0};
+    struct bytes out = {0};
     open_world(&world, DO_ABORT);
     client_add(&out, FIN | OP_TEXT, "one");
     client_add(&out, FIN | OP_TEXT, "two");
@@ -454,7 +454,7 @@ static void test_ping_flood(void **state)
 {
     (void)state;
     struct world world;
-    struct bytes out = {NULL, 0};
+    struct bytes out = {0};
     size_t most = 0;
     char payload[126];
     memset(payload, 'p', 125);
@@ -475,7 +475,7 @@ static void test_peer_that_never_reads(void **state)
     (void)state;
     static const struct conn_limits small = {.high_water = 10000, .max = 100000};
     struct world world;
-    struct bytes out = {NULL, 0};
+    struct bytes out = {0};
     size_t most = 0;
     char payload[5000];
     memset(payload, 'e', sizeof payload);
@@ -494,7 +494,7 @@ static void test_worker_stops(void **state)
     (void)state;
     for (int closing = 0; closing < 2; closing++) {
         struct world world;
-        struct bytes out = {NULL, 0};
+        struct bytes out = {0};
         open_world(&world, DO_COUNT);
         client_add(&out, OP_TEXT, "half");
         bytes_add(&out, "\x00\xfe\x01", 3);

@@ -76,7 +76,7 @@ static void decode_rest(struct stream *stream)
         if (result == WS_NEED_MORE)
             break;
     }
-    struct bytes rest = {NULL, 0};
+    struct bytes rest = {0};
     bytes_add(&rest, stream->rest.data + done, stream->rest.size - done);
     bytes_release(&stream->rest);
     stream->rest = rest;
@@ -143,7 +143,7 @@ static void test_rfc_examples(void **state)
 {
     (void)state;
     /* Section 5.7. */
-    struct bytes in = {NULL, 0};
+    struct bytes in = {0};
     bytes_add(&in, "\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58", 11);
     expect(&in, "T:Hello ");
     bytes_add(&in, "\x89\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58", 11);
@@ -160,7 +160,7 @@ static void test_every_opcode(void **state)
 {
     (void)state;
     for (unsigned opcode = 0; opcode < 16; opcode++) {
-        struct bytes in = {NULL, 0};
+        struct bytes in = {0};
         client_add(&in, FIN | opcode, "ab");
         switch (opcode) {
         case OP_TEXT:
@@ -190,7 +190,7 @@ static void test_reserved_bits(void **state)
     static const unsigned opcodes[] = {OP_TEXT, OP_BINARY, OP_CLOSE, OP_PING, OP_PONG};
     for (size_t i = 0; i < sizeof opcodes / sizeof opcodes[0]; i++) {
         for (unsigned bits = 0x10; bits <= 0x70; bits += 0x10) {
-            struct bytes in = {NULL, 0};
+            struct bytes in = {0};
             client_add(&in, FIN | bits | opcodes[i], "");
             expect(&in, "!1002");
         }
@@ -202,7 +202,7 @@ static void test_rsv1_with_deflate(void **state)
     (void)state;
     struct ws_decoder decoder = server();
     decoder.allow_rsv1 = true;
-    struct bytes in = {NULL, 0};
+    struct bytes in = {0};
     client_add(&in, FIN | RSV1 | OP_TEXT, "a");
     client_add(&in, RSV1 | OP_BINARY, "b");
     client_add(&in, FIN | OP_CONT, "c");
@@ -220,7 +220,7 @@ static void test_rsv1_with_deflate(void **state)
 static void test_masking_is_by_side(void **state)
 {
     (void)state;
-    struct bytes in = {NULL, 0};
+    struct bytes in = {0};
     frame_add(&in, FIN | OP_TEXT, "a", 1, UNMASKED);
     expect(&in, "!1002");
     frame_add(&in, FIN | OP_PING, "", 0, UNMASKED);
@@ -252,7 +252,7 @@ static void test_lengths(void **state)
             snprintf(expected, sizeof expected, "B#%zu/%08x ", size, sum);
         else
             snprintf(expected, sizeof expected, "B:%.*s ", (int)size, payload);
-        struct bytes in = {NULL, 0};
+        struct bytes in = {0};
         frame_add(&in, FIN | OP_BINARY, payload, size, MASKED);
         expect(&in, expected);
         free(payload);
@@ -272,7 +272,7 @@ static void test_length_forms_must_be_minimal(void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char *payload = calloc(1, cases[i].size + 1);
-        struct bytes in = {NULL, 0};
+        struct bytes in = {0};
         frame_add_form(&in, FIN | OP_BINARY, payload, cases[i].size, MASKED, cases[i].form);
         char log[LOG_SIZE];
         struct ws_decoder decoder = server();
@@ -288,7 +288,7 @@ static void test_length_forms_must_be_minimal(void **state)
 static void test_length_with_top_bit(void **state)
 {
     (void)state;
-    struct bytes in = {NULL, 0};
+    struct bytes in = {0};
     bytes_add(&in, "\x82\xff\x80\0\0\0\0\0\0\x01", 10);
     expect(&in, "!1002");
     bytes_add(&in, "\x82\xff\x80", 3); /* seen by its first byte */
@@ -306,7 +306,7 @@ static void test_max_payload(void **state)
     (void)state;
     struct ws_decoder decoder = server();
     decoder.max_payload = 10;
-    struct bytes in = {NULL, 0};
+    struct bytes in = {0};
     client_add(&in, FIN | OP_TEXT, "0123456789");
     client_add(&in, FIN | OP_TEXT, "0123456789a");
     expect_of(&decoder, &in, "T:0123456789 !1009");
@@ -324,7 +324,7 @@ static void test_max_payload(void **state)
 static void test_fragments(void **state)
 {
     (void)state;
-    struct bytes in = {NULL, 0};
+    struct bytes in = {0};
     client_add(&in, OP_TEXT, "a");
     client_add(&in, FIN | OP_PING, "p");
     client_add(&in, OP_CONT, "");
@@ -354,7 +354,7 @@ static void test_control_frame_rules(void **state)
     char payload[200];
     memset(payload, 'p', sizeof payload);
     for (size_t i = 0; i < 3; i++) {
-        struct bytes in = {NULL, 0};
+        struct bytes in = {0};
         client_add(&in, opcodes[i], "ab"); /* fragmented */
         expect(&in, "!1002");
         frame_add(&in, FIN | opcodes[i], payload, 126, MASKED);
@@ -370,7 +370,7 @@ static void test_control_frame_rules(void **state)
         assert_int_equal(log[1], '#');
         bytes_release(&in);
     }
-    struct bytes in = {NULL, 0};
+    struct bytes in = {0};
     client_add(&in, FIN | OP_CLOSE, "a"); /* half of a status */
     expect(&in, "!1002");
     client_add(&in, FIN | OP_CLOSE, "");
@@ -388,7 +388,7 @@ static void test_refuses_early(void **state)
                  {"\x81\x05", 2}, {"\x89\xfe", 2},     {"\x88\x81", 2}, {"\x81\xfe\x00\x7d", 4},
                  {"\x8b", 1},     {"\x82\xff\x80", 3}, {"\x89\xff", 2}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        struct bytes in = {NULL, 0};
+        struct bytes in = {0};
         bytes_add(&in, cases[i].bytes, cases[i].size);
         expect(&in, "!1002");
     }
@@ -402,7 +402,7 @@ static void test_state_changes_with_whole_frames_only(void **state)
     struct ws_frame frame;
     size_t used;
     enum ws_status status;
-    struct bytes in = {NULL, 0};
+    struct bytes in = {0};
     client_add(&in, OP_TEXT, "ab");
     assert_int_equal(ws_decode(&decoder, in.data, in.size - 1, &frame, &used, &status),
                      WS_NEED_MORE);
