@@ -6,8 +6,8 @@
 
 struct http_chunked { /* zeroed = at the start of a body */
     uint8_t state;
-    uint8_t digits;      /* of the chunk size so far */
-    uint32_t overhead;   /* bytes of extensions and trailers seen: bounded */
+    uint8_t digits;    /* of the chunk size so far */
+    uint32_t overhead; /* bytes of extensions and trailers seen: bounded */
     uint64_t chunk_left;
 };
 

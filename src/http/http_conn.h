@@ -19,9 +19,10 @@ struct http_request {
      * request that stays pending copy what you need. */
     const struct http_head *head;
     enum http_method method; /* stays valid */
-    struct buf fields;       /* extra response header lines ("Name: value\r\n"), see http_request_add_field */
-    void *user;              /* of the layer above */
-    uint8_t route;           /* 0 at first; for whoever shares out requests among several owners */
+    struct buf
+        fields;    /* extra response header lines ("Name: value\r\n"), see http_request_add_field */
+    void *user;    /* of the layer above */
+    uint8_t route; /* 0 at first; for whoever shares out requests among several owners */
 };
 
 /* What the layer above does with requests. */
@@ -36,7 +37,7 @@ struct http_events {
     void (*on_abort)(struct http_request *request, void *app);
 };
 
-struct http_limits { /* milliseconds; zero is replaced by the default */
+struct http_limits {          /* milliseconds; zero is replaced by the default */
     uint64_t head_timeout_ms; /* from the first byte of a head to its end: 10 s */
     uint64_t body_timeout_ms; /* from the head to the end of the body: 30 s */
     uint64_t idle_timeout_ms; /* between requests, and before the first: 30 s */

@@ -7,9 +7,9 @@
 
 #include "base/slice.h"
 
-#define HTTP_MAX_HEAD 16384  /* bytes of request line and fields together: 431 beyond */
-#define HTTP_MAX_TARGET 8192 /* bytes of the request target: 414 beyond */
-#define HTTP_MAX_FIELDS 64   /* header fields: 431 beyond */
+#define HTTP_MAX_HEAD   16384 /* bytes of request line and fields together: 431 beyond */
+#define HTTP_MAX_TARGET 8192  /* bytes of the request target: 414 beyond */
+#define HTTP_MAX_FIELDS 64    /* header fields: 431 beyond */
 
 enum http_method {
     HTTP_OTHER, /* a valid token we know nothing about */

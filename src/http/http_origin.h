@@ -8,9 +8,11 @@
 #include "http/http_conn.h"
 
 struct http_origin_policy {
-    const char *const *allowed; /* exact origins ("https://a.example"), "*" for any, "https://*.a.example" for subdomains */
+    const char *const *
+        allowed; /* exact origins ("https://a.example"), "*" for any, "https://" "*.a.example" for subdomains */
     size_t allowed_count;
-    bool credentials; /* answer Access-Control-Allow-Credentials: true and echo the origin, never "*" */
+    bool
+        credentials; /* answer Access-Control-Allow-Credentials: true and echo the origin, never "*" */
 };
 
 enum http_origin_verdict {
@@ -18,7 +20,7 @@ enum http_origin_verdict {
     HTTP_ORIGIN_SAME,    /* Origin names the host the request was sent to */
     HTTP_ORIGIN_ALLOWED, /* on the list */
     HTTP_ORIGIN_REFUSED, /* not on the list */
-    HTTP_ORIGIN_INVALID  /* characters no origin has (control, space, non-ASCII), or two Origin fields: code 3 "Bad request" */
+    HTTP_ORIGIN_INVALID /* characters no origin has (control, space, non-ASCII), or two Origin fields: code 3 "Bad request" */
 };
 
 enum http_origin_verdict http_origin_check(const struct http_origin_policy *policy,

@@ -112,10 +112,10 @@ static void on_end_of_stream(struct conn *conn)
     conn_close(conn, conn->state == CONN_OPEN ? CONN_PEER_CLOSED : CONN_LOCAL_CLOSE);
 }
 
-static void deliver(struct conn *conn, size_t size)
+void conn_deliver(struct conn *conn, char *data, size_t size)
 {
     if (conn->state == CONN_OPEN)
-        conn->events->on_data(conn, conn->worker->read_buffer, size);
+        conn->events->on_data(conn, data, size);
     /* FLUSHING and LINGERING read only to see the end of the stream. */
 }
 
@@ -123,7 +123,7 @@ static void receive_plain(struct conn *conn)
 {
     ssize_t size = recv(conn->fd, conn->worker->read_buffer, WORKER_READ_BUFFER, 0);
     if (size > 0)
-        deliver(conn, (size_t)size);
+        conn_deliver(conn, conn->worker->read_buffer, (size_t)size);
     else if (size == 0)
         on_end_of_stream(conn);
     else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
@@ -139,7 +139,7 @@ static void receive_tls(struct conn *conn)
             return;
         switch (tls_session_recv(conn->tls, conn->worker->read_buffer, WORKER_READ_BUFFER, &size)) {
         case TLS_OK:
-            deliver(conn, size);
+            conn_deliver(conn, conn->worker->read_buffer, size);
             break;
         case TLS_WANT_READ:
             return;

@@ -65,6 +65,9 @@ bool conn_send(struct conn *conn, struct message *message, size_t skip);
 /* Queues a copy of `bytes`. */
 bool conn_write(struct conn *conn, cvn_slice bytes);
 
+/* Gives bytes to the owner as if they had just arrived: for whoever hands the connection over. */
+void conn_deliver(struct conn *conn, char *data, size_t size);
+
 /* Stops and resumes reading; a paused connection still notices that its peer has gone. */
 void conn_pause(struct conn *conn);
 void conn_resume(struct conn *conn);

@@ -1,0 +1,153 @@
+/*
+ * Origins (RFC 6454) and CORS (the Fetch standard), decided by one list for every kind of request. Pure but for writing answers.
+ */
+#include "http/http_origin.h"
+
+#define METHODS "GET,HEAD,PUT,PATCH,POST,DELETE" /* what the reference answers */
+
+/* The number of Origin fields, and the last one's value. */
+static size_t count_origins(const struct http_head *head, cvn_slice *ret_value)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < head->field_count; i++) {
+        if (slice_eq_nocase(head->fields[i].name, SLICE("origin"))) {
+            *ret_value = head->fields[i].value;
+            count++;
+        }
+    }
+    return count;
+}
+
+static bool is_clean(cvn_slice origin)
+{
+    for (size_t i = 0; i < origin.size; i++)
+        if ((unsigned char)origin.data[i] <= 0x20 || (unsigned char)origin.data[i] >= 0x7f)
+            return false;
+    return origin.size > 0;
+}
+
+/* "https://a.example:8443" → "https", "a.example:8443"; false for "null" and the like. */
+static bool split(cvn_slice origin, cvn_slice *ret_scheme, cvn_slice *ret_authority)
+{
+    size_t colon = slice_find(origin, ':');
+    cvn_slice rest = slice_from(origin, colon);
+    if (!slice_starts_with(rest, SLICE("://")))
+        return false;
+    *ret_scheme = slice_of(origin.data, colon);
+    *ret_authority = slice_from(rest, 3);
+    return true;
+}
+
+/* Without the port that the scheme implies. */
+static cvn_slice without_default_port(cvn_slice authority, cvn_slice scheme)
+{
+    cvn_slice port = slice_eq_nocase(scheme, SLICE("https")) ? SLICE(":443") : SLICE(":80");
+    if (authority.size > port.size &&
+        memcmp(authority.data + authority.size - port.size, port.data, port.size) == 0)
+        authority.size -= port.size;
+    return authority;
+}
+
+/* The Host field carries no scheme: a proxy may have ended TLS. So either default port is none. */
+static bool is_same_origin(cvn_slice origin, cvn_slice host)
+{
+    cvn_slice scheme, authority;
+    if (host.size == 0 || !split(origin, &scheme, &authority))
+        return false;
+    return slice_eq_nocase(without_default_port(authority, scheme),
+                           without_default_port(host, scheme));
+}
+
+/* "https://" "*" ".a.example" allows every subdomain of a.example, not a.example itself. */
+static bool matches_wildcard(cvn_slice origin, cvn_slice pattern, size_t star)
+{
+    cvn_slice head = slice_of(pattern.data, star), tail = slice_from(pattern, star + 1);
+    if (origin.size <= head.size + tail.size)
+        return false;
+    return slice_eq_nocase(slice_of(origin.data, head.size), head) &&
+           slice_eq_nocase(slice_from(origin, origin.size - tail.size), tail) &&
+           slice_find(slice_of(origin.data + head.size, origin.size - head.size - tail.size),
+                      '/') == origin.size - head.size - tail.size;
+}
+
+static bool is_listed(const struct http_origin_policy *policy, cvn_slice origin)
+{
+    for (size_t i = 0; i < policy->allowed_count; i++) {
+        cvn_slice entry = cvn_str(policy->allowed[i]);
+        if (slice_eq(entry, SLICE("*")) || slice_eq_nocase(entry, origin))
+            return true;
+        size_t star = slice_find(entry, '*');
+        if (star + 1 < entry.size && entry.data[star + 1] == '.' &&
+            matches_wildcard(origin, entry, star))
+            return true;
+    }
+    return false;
+}
+
+enum http_origin_verdict http_origin_check(const struct http_origin_policy *policy,
+                                           const struct http_head *head)
+{
+    cvn_slice origin = {NULL, 0};
+    size_t count = count_origins(head, &origin);
+    if (count == 0)
+        return HTTP_ORIGIN_NONE;
+    if (count > 1 || !is_clean(origin))
+        return HTTP_ORIGIN_INVALID;
+    /* The list comes first: a listed origin gets its CORS fields even when it is also our own. */
+    if (is_listed(policy, origin))
+        return HTTP_ORIGIN_ALLOWED;
+    return is_same_origin(origin, head->host) ? HTTP_ORIGIN_SAME : HTTP_ORIGIN_REFUSED;
+}
+
+static bool allows_any(const struct http_origin_policy *policy)
+{
+    for (size_t i = 0; i < policy->allowed_count; i++)
+        if (slice_eq(cvn_str(policy->allowed[i]), SLICE("*")))
+            return true;
+    return false;
+}
+
+static bool add_allow_origin(const struct http_origin_policy *policy, struct http_request *request,
+                             enum http_origin_verdict verdict)
+{
+    if (verdict != HTTP_ORIGIN_ALLOWED)
+        return true;
+    /* With credentials browsers do not take the star. */
+    cvn_slice origin = allows_any(policy) && !policy->credentials
+                           ? SLICE("*")
+                           : http_head_get(request->head, SLICE("origin"));
+    bool added = http_request_add_field(request, SLICE("Access-Control-Allow-Origin"), origin);
+    if (policy->credentials)
+        added = added && http_request_add_field(request, SLICE("Access-Control-Allow-Credentials"),
+                                                SLICE("true"));
+    return added;
+}
+
+bool http_origin_add_fields(const struct http_origin_policy *policy, struct http_request *request,
+                            enum http_origin_verdict verdict)
+{
+    /* An answer that depends on the origin says so to caches, even where it has none of the fields. */
+    bool varies = policy->allowed_count > 0 && !(allows_any(policy) && !policy->credentials);
+    return (!varies || http_request_add_field(request, SLICE("Vary"), SLICE("Origin"))) &&
+           add_allow_origin(policy, request, verdict);
+}
+
+bool http_origin_is_preflight(const struct http_head *head)
+{
+    return head->method == HTTP_OPTIONS && http_head_get(head, SLICE("origin")).data != NULL &&
+           http_head_get(head, SLICE("access-control-request-method")).data != NULL;
+}
+
+void http_origin_preflight(const struct http_origin_policy *policy, struct http_request *request)
+{
+    enum http_origin_verdict verdict = http_origin_check(policy, request->head);
+    add_allow_origin(policy, request, verdict);
+    http_request_add_field(request, SLICE("Vary"), SLICE("Origin, Access-Control-Request-Headers"));
+    if (verdict == HTTP_ORIGIN_ALLOWED || verdict == HTTP_ORIGIN_SAME) {
+        cvn_slice wanted = http_head_get(request->head, SLICE("access-control-request-headers"));
+        http_request_add_field(request, SLICE("Access-Control-Allow-Methods"), SLICE(METHODS));
+        if (wanted.size > 0)
+            http_request_add_field(request, SLICE("Access-Control-Allow-Headers"), wanted);
+    }
+    http_respond(request, 204, SLICE(""), SLICE(""));
+}
