@@ -220,14 +220,18 @@ void eio_polling_on_body(struct eio_session *session, struct http_request *reque
     http_respond(request, 200, POST_TYPE, SLICE("ok"));
 }
 
-/* --- The client has gone --- */
+/* --- The client has gone, or its body was refused --- */
 
 void eio_polling_on_abort(struct eio_session *session, struct http_request *request)
 {
-    if (session->poll == request)
-        session->poll = NULL;
-    else
+    if (session->post == request) {
         session->post = NULL;
-    list_remove(&session->ready_link);
+        /* A body that was refused (413) has its answer from below, over a connection that still stands: the session lives on. */
+        if (conn_is_open(http_request_conn(request)))
+            return;
+    } else {
+        session->poll = NULL;
+        list_remove(&session->ready_link);
+    }
     eio_session_end(session, EIO_TRANSPORT_ERROR);
 }

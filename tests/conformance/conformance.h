@@ -11,6 +11,8 @@
 
 /* "eio-echo", "eio-client", "eio-java". 2 for a contract it does not know. */
 int conformance_eio_run(const char *contract, uint16_t port, unsigned workers);
+/* "sio-proto", "sio-client", "sio-java", on the public API. 2 for a contract it does not know. */
+int conformance_sio_run(const char *contract, uint16_t port, unsigned workers);
 /* "ws-echo". */
 int conformance_ws_run(uint16_t port, unsigned workers, bool deflate);
 

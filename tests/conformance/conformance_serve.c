@@ -20,9 +20,10 @@ struct server {
 
 static void on_accept(struct conn *conn, void *app)
 {
+    static const struct http_limits limits; /* the defaults */
     struct server *server = app;
     /* Out of memory: the connection is closed already. */
-    (void)http_conn_start(conn, server->service->events, NULL, conn_worker(conn));
+    (void)http_conn_start(conn, server->service->events, &limits, conn_worker(conn));
 }
 
 static bool listen_on(struct server *server, unsigned index, uint16_t *port)
