@@ -95,6 +95,29 @@ static void test_close_is_answered_differently(void **state)
     }
 }
 
+/* A pong that waited for its turn is dropped: nothing goes behind a close frame. */
+static void test_close_with_a_late_pong(void **state)
+{
+    (void)state;
+    for (int with_abort = 0; with_abort < 2; with_abort++) {
+        struct peer peer;
+        char sent[LOG_SIZE] = "";
+        open_peer(&peer);
+        for (int i = 0; i < 17; i++) {
+            ping(&peer, "p");
+            put(sent, "%s", i < 16 ? "O:p " : "");
+        }
+        if (with_abort)
+            ws_conn_abort(peer.ws, CONN_TIMEOUT);
+        else
+            ws_conn_close(peer.ws, WS_STATUS_NORMAL, (cvn_slice){NULL, 0});
+        fake_conn_turn(&peer.conn);
+        put(sent, "%s", with_abort ? "" : "X1000 ");
+        assert_string_equal(received(&peer), sent);
+        close_peer(&peer);
+    }
+}
+
 static void test_close_timeout(void **state)
 {
     (void)state;
@@ -413,6 +436,7 @@ int main(void)
         cmocka_unit_test(test_peer_closes),
         cmocka_unit_test(test_we_close),
         cmocka_unit_test(test_close_is_answered_differently),
+        cmocka_unit_test(test_close_with_a_late_pong),
         cmocka_unit_test(test_close_timeout),
         cmocka_unit_test(test_violation_while_closing),
         cmocka_unit_test(test_flood_while_closing),
