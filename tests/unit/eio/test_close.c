@@ -82,9 +82,7 @@ static void test_ends_while_closing(void **state)
             client_vanish(get, true);
             get = NULL;
         } else {
-            static const char *const bodies[] = {"1", "abc",
-                                                 "4x\x1e"
-                                                 "1"};
+            static const char *const bodies[] = {"1", "abc", "4x\x1e\x31"};
             close_last(world, EIO_FORCED_CLOSE);
             assert_post(post, sid, bodies[way]);
         }

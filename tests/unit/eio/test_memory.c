@@ -47,6 +47,7 @@ static void assert_serves(struct world *world)
 {
     struct client *client = client_new(world);
     char sid[EIO_SID_SIZE + 1];
+    world->on_open = NULL;
     polling_open(client, sid);
     assert_post(client, sid, "4x");
     assert_poll(client, sid, "4x");

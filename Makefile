@@ -1,0 +1,45 @@
+# The front door: `make`, `make run`, `make test`. CMake does the building; see CMakePresets.json.
+
+PORT ?= 3000
+DATA ?= data
+
+.PHONY: all run test bench fuzz coverage format install clean help
+
+all: ## build the release into build/release
+	@tools/bootstrap build
+	@tools/build release
+
+run: ## install what is missing, build, start the server with the demo on http://localhost:3000
+	@tools/bootstrap run
+	@tools/build release
+	@exec build/release/convened --dev --port $(PORT) --data $(DATA)
+
+test: ## install what is missing, build and run every test
+	@tools/bootstrap test
+	@tools/test
+
+bench: ## measure against the Node reference server (QUICK=1: under a minute)
+	@tools/bootstrap run
+	@tools/build release
+	@bench/run
+
+fuzz: ## fuzz every decoder for SECONDS each (default 60)
+	@tools/bootstrap test
+	@tools/build fuzz
+	@tools/fuzz $(SECONDS)
+
+coverage: ## line coverage of the unit tests, a row a folder
+	@tools/bootstrap test
+	@tools/coverage
+
+format: ## put the sources into the project's format
+	@git ls-files '*.c' '*.h' | xargs clang-format -i
+
+install: all ## install the library, the headers and the daemon (PREFIX, DESTDIR)
+	@cmake --install build/release $(if $(PREFIX),--prefix $(PREFIX))
+
+clean: ## remove what was built
+	@rm -rf build
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*## ' Makefile | sed 's/:.*## /\t/'
