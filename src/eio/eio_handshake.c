@@ -276,6 +276,10 @@ void eio_server_on_head(struct eio_server *server, struct http_request *request)
         return;
     }
     struct eio_session *session = worker != NULL ? map_get(&server->sessions, sid) : NULL;
+    if (session != NULL && eio_session_is_overdue(session)) {
+        eio_session_end(session, EIO_PING_TIMEOUT);
+        session = NULL;
+    }
     if (session != NULL)
         on_known(session, request, &query, transport);
     else

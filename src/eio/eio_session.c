@@ -116,6 +116,12 @@ static void session_on_timer(struct timer *timer)
         session_ping(session);
 }
 
+bool eio_session_is_overdue(const struct eio_session *session)
+{
+    return session->state == EIO_STATE_OPEN && session->awaits_pong &&
+           session->timer.due_ms <= worker_now_ms(session->server->worker);
+}
+
 static void session_on_pong(struct eio_session *session)
 {
     if (!session->awaits_pong)

@@ -118,6 +118,8 @@ void eio_session_free(struct eio_session *session);
 size_t eio_session_write_open(const struct eio_session *session, char ret[EIO_OPEN_PACKET_SIZE]);
 /* Calls on_open and starts the heartbeat. */
 void eio_session_announce(struct eio_session *session, const struct http_request *request);
+/* Whether its pong is overdue, though the timer has not fired yet in this turn: no request may find it any more. */
+bool eio_session_is_overdue(const struct eio_session *session);
 /* A packet came in over the session's transport. */
 void eio_session_receive(struct eio_session *session, const struct eio_packet *packet, char *data,
                          size_t size);

@@ -9,12 +9,17 @@
 #include "conformance.h"
 #include "net/listener.h"
 
+struct lane { /* a worker with its thread and its listener */
+    struct worker worker;
+    struct listener *listener;
+    struct mail stop; /* delivered to the worker when all is over */
+    pthread_t thread;
+};
+
 struct server {
     const struct conformance_service *service;
-    struct worker workers[WORKER_MAX];
+    struct lane lanes[WORKER_MAX];
     struct worker *pointers[WORKER_MAX];
-    struct listener *listeners[WORKER_MAX];
-    pthread_t threads[WORKER_MAX];
     unsigned prepared, started; /* workers that were */
 };
 
@@ -34,11 +39,12 @@ static bool listen_on(struct server *server, unsigned index, uint16_t *port)
                                        .limits = server->service->limits,
                                        .on_accept = on_accept,
                                        .app = server};
-    if (listener_open(&server->workers[index], &options, &server->listeners[index]) != CVN_OK) {
+    struct lane *lane = &server->lanes[index];
+    if (listener_open(&lane->worker, &options, &lane->listener) != CVN_OK) {
         fprintf(stderr, "cannot listen on 127.0.0.1:%u\n", *port);
         return false;
     }
-    *port = listener_port(server->listeners[index]);
+    *port = listener_port(lane->listener);
     return true;
 }
 
@@ -46,17 +52,32 @@ static bool prepare(struct server *server, uint16_t *port, unsigned count)
 {
     const struct conformance_service *service = server->service;
     for (unsigned i = 0; i < count; i++)
-        server->pointers[i] = &server->workers[i];
+        server->pointers[i] = &server->lanes[i].worker;
     for (unsigned i = 0; i < count; i++) {
-        if (worker_init(&server->workers[i], i, NULL) != CVN_OK)
+        if (worker_init(&server->lanes[i].worker, i, NULL) != CVN_OK)
             return false;
         server->prepared = i + 1;
-        if (service->start != NULL && !service->start(&server->workers[i], server->pointers, count))
+        if (service->start != NULL &&
+            !service->start(&server->lanes[i].worker, server->pointers, count))
             return false;
         if (!listen_on(server, i, port))
             return false;
     }
     return true;
+}
+
+/* On the worker: handles may only be closed there. */
+static void on_stop(struct mail *mail, struct worker *worker)
+{
+    struct lane *lane = CONTAINER_OF(mail, struct lane, stop);
+    listener_close(lane->listener);
+    lane->listener = NULL;
+    worker_stop(worker);
+}
+
+static void on_stop_discarded(struct mail *mail)
+{
+    (void)mail; /* it has stopped already */
 }
 
 static void *run_worker(void *worker)
@@ -82,19 +103,22 @@ static bool run(struct server *server)
     sigaddset(&signals, SIGINT);
     pthread_sigmask(SIG_BLOCK, &signals, NULL); /* the threads inherit it */
     for (unsigned i = 0; i < server->prepared && is_running; i++) {
-        is_running =
-            pthread_create(&server->threads[i], NULL, run_worker, &server->workers[i]) == 0;
+        is_running = pthread_create(&server->lanes[i].thread, NULL, run_worker,
+                                    &server->lanes[i].worker) == 0;
         server->started += is_running;
     }
     if (is_running) {
-        printf("listening on 127.0.0.1:%u\n", listener_port(server->listeners[0]));
+        printf("listening on 127.0.0.1:%u\n", listener_port(server->lanes[0].listener));
         fflush(stdout);
         wait_for_signal(&signals);
     }
+    for (unsigned i = 0; i < server->started; i++) {
+        struct lane *lane = &server->lanes[i];
+        lane->stop = (struct mail){.deliver = on_stop, .discard = on_stop_discarded};
+        worker_post(&lane->worker, &lane->stop);
+    }
     for (unsigned i = 0; i < server->started; i++)
-        worker_stop(&server->workers[i]);
-    for (unsigned i = 0; i < server->started; i++)
-        pthread_join(server->threads[i], NULL);
+        pthread_join(server->lanes[i].thread, NULL);
     return is_running;
 }
 
@@ -110,9 +134,10 @@ int conformance_serve(const struct conformance_service *service, uint16_t port, 
     server->service = service;
     bool is_good = prepare(server, &port, workers) && run(server);
     for (unsigned i = 0; i < server->prepared; i++) {
+        listener_close(server->lanes[i].listener); /* of one that never ran */
         if (service->stop != NULL)
-            service->stop(&server->workers[i]);
-        worker_release(&server->workers[i]);
+            service->stop(&server->lanes[i].worker);
+        worker_release(&server->lanes[i].worker);
     }
     free(server);
     return is_good ? 0 : 1;

@@ -20,7 +20,8 @@ struct route {
 static bool add_routes(cvn_namespace *nsp, const struct route *routes, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        if (nsp == NULL || cvn_on(nsp, routes[i].event, routes[i].fn, (void *)routes[i].data) != CVN_OK)
+        if (nsp == NULL ||
+            cvn_on(nsp, routes[i].event, routes[i].fn, (void *)routes[i].data) != CVN_OK)
             return false;
     return nsp != NULL;
 }

@@ -1,0 +1,34 @@
+/* The data directory and its lock. Main thread, at the start. */
+#include "ops/data_dir.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+bool data_dir_open(const char *path)
+{
+    char lock[4096];
+    if (mkdir(path, 0700) != 0 && errno != EEXIST) {
+        fprintf(stderr, "convened: cannot make %s: %s\n", path, strerror(errno));
+        return false;
+    }
+    if (snprintf(lock, sizeof lock, "%s/convened.lock", path) >= (int)sizeof lock) {
+        fprintf(stderr, "convened: the path %s is too long\n", path);
+        return false;
+    }
+    /* Never closed: the kernel lets go of the lock with the process, however it ends. */
+    int fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        fprintf(stderr, "convened: cannot open %s: %s\n", lock, strerror(errno));
+        return false;
+    }
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        fprintf(stderr, "convened: %s is in use by another convened\n", path);
+        close(fd);
+        return false;
+    }
+    return true;
+}

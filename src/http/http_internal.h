@@ -1,0 +1,99 @@
+/* What the files of http/ tell each other and nobody else. */
+#ifndef HTTP_INTERNAL_H
+#define HTTP_INTERNAL_H
+
+#include "http/http_conn.h"
+#include "http/http_chunked.h"
+
+enum http_phase {
+    HTTP_PHASE_HEAD,    /* waits for, or is in the midst of, a request head */
+    HTTP_PHASE_BODY,    /* the body was asked for and is coming */
+    HTTP_PHASE_PENDING, /* the layer above owes the answer */
+    HTTP_PHASE_DRAIN,   /* answered; the rest of the body is thrown away */
+    HTTP_PHASE_UPGRADE, /* handed over, leaves when processing is done */
+    HTTP_PHASE_MOVE,    /* on its way to another worker */
+    HTTP_PHASE_END      /* nothing is read any more */
+};
+
+/* A head that must outlive the bytes it came in: a body is being waited for. */
+struct http_saved_head {
+    struct http_head head; /* points into bytes */
+    char bytes[];
+};
+
+/* The body of the current request, as far as the layer above has not got it. */
+struct http_body {
+    bool chunked;          /* and not read to its end */
+    bool expected;         /* "Expect: 100-continue": the client may never send it */
+    uint64_t left;         /* by Content-Length */
+    size_t max;            /* of what was asked for */
+    struct buf collected;  /* what came so far */
+    struct http_chunked decoder;
+    struct http_saved_head *saved; /* NULL while the head is still in the bytes being processed */
+};
+
+struct http_conn {
+    struct conn *conn;
+    const struct http_events *events;
+    const struct http_limits *limits;
+    void *app;
+    struct http_request request;
+    struct http_body body;
+    struct buf in; /* carried over: not even allocated while the connection idles */
+    size_t tried;  /* bytes of `in` that are known to be no whole head */
+    struct timer timer;
+    struct worker_task task; /* process what is carried over */
+    struct worker *move_to;
+    uint8_t phase;   /* enum http_phase */
+    bool processing; /* inside the loop of http_conn.c: it goes on by itself */
+    bool in_head;    /* the timer runs for a head that has begun */
+    bool keep_alive;
+    unsigned minor_version;
+};
+
+/* Bytes that are being consumed. */
+struct http_input {
+    char *data;
+    size_t size;
+};
+
+static inline void http_input_consume(struct http_input *input, size_t count)
+{
+    input->data += count;
+    input->size -= count;
+}
+
+/* --- http_conn.c --- */
+
+/* The next request may come. */
+void http_conn_expect_head(struct http_conn *http);
+/* Winds up the timer for a body. */
+void http_conn_arm_body(struct http_conn *http);
+/* The request that the layer above knows ends without its answer. */
+void http_conn_abort_request(struct http_conn *http);
+/* Ends the connection in order; nothing is read any more. */
+void http_conn_finish(struct http_conn *http);
+/* Forgets the request that was answered or moved away. */
+void http_conn_reset_request(struct http_conn *http);
+
+/* --- http_body.c --- */
+
+/* Whether some of the request's body has not been consumed. */
+bool http_body_is_unread(const struct http_body *body);
+/* Consumes what has come of a body that was asked for, and delivers it when it is whole. False when
+ * more bytes are needed or the connection ends. */
+bool http_body_process(struct http_conn *http, struct http_input *input);
+/* The same for a body that nobody wants. */
+bool http_body_drain(struct http_conn *http, struct http_input *input);
+/* Puts the head of the request whose body is coming into memory of its own. */
+bool http_body_save_head(struct http_conn *http);
+/* Frees what is held for the body. */
+void http_body_forget(struct http_body *body);
+
+/* --- http_respond.c --- */
+
+/* Refuses what the layer above has not seen, or was told of by on_abort: in a few words, or none,
+ * and with the end of the connection. */
+void http_respond_refusal(struct http_conn *http, int status, bool with_words);
+
+#endif
