@@ -1,7 +1,7 @@
 /*
- * Request bodies: collected in one piece for whoever asked, or thrown away. A body that has come whole
- * is delivered where it lies, without a copy. Runs on the connection's worker, called by http_conn.c's
- * loop only.
+ * Request bodies: collected in one piece for whoever asked, or thrown away. A body that has come
+ * whole is delivered where it lies, without a copy. Runs on the connection's worker, called by
+ * http_conn.c's loop only.
  *
  * Invariant: the body and the head stay valid while on_body runs, whatever it does: answering frees
  * neither. A body grows with what comes, never with what was announced.
@@ -78,8 +78,7 @@ static bool process_chunked(struct http_conn *http, struct http_input *input)
     struct http_body *body = &http->body;
     char *data = input->data;
     size_t size = 0, used = 0;
-    enum http_decode result =
-        http_chunked_decode(&body->decoder, data, input->size, &size, &used);
+    enum http_decode result = http_chunked_decode(&body->decoder, data, input->size, &size, &used);
     if (result == HTTP_REFUSED)
         return refuse(http, 400);
     /* What is still announced of a chunk counts: it need not come to be too much. */

@@ -1,6 +1,6 @@
 /*
- * The chunked coding (RFC 9112 section 7.1): a strict state machine, byte by byte over the framing, block by block over the data.
- * Extensions and trailers are skipped, within a bound. Pure.
+ * The chunked coding (RFC 9112 section 7.1): a strict state machine, byte by byte over the framing,
+ * block by block over the data. Extensions and trailers are skipped, within a bound. Pure.
  */
 #include "http/http_chunked.h"
 
@@ -15,7 +15,8 @@ enum {
     DATA_CR,
     DATA_LF,
     TRAILER_START, /* of a line */
-    TRAILER,
+    TRAILER_NAME,
+    TRAILER_VALUE,
     TRAILER_LF,
     END_LF
 };
@@ -31,6 +32,11 @@ static int hex_value(char c)
 static bool is_text(char c)
 {
     return c == '\t' || ((unsigned char)c >= 0x20 && (unsigned char)c != 0x7f);
+}
+
+static bool is_name(char c)
+{
+    return http_head_is_token(slice_of(&c, 1));
 }
 
 static bool spend(struct http_chunked *decoder)
@@ -79,15 +85,15 @@ static bool on_byte(struct http_chunked *decoder, char c)
     case DATA_LF:
         decoder->state = SIZE;
         decoder->digits = 0;
-        return c == '\n' && spend(decoder);
+        return c == '\n';
     case TRAILER_START:
-        if (c == '\r') {
-            decoder->state = END_LF;
-            return true;
-        }
-        decoder->state = TRAILER;
-        return is_text(c) && c != ' ' && c != '\t' && c != ':' && spend(decoder);
-    case TRAILER:
+        decoder->state = c == '\r' ? END_LF : TRAILER_NAME;
+        return c == '\r' || (is_name(c) && spend(decoder));
+    case TRAILER_NAME:
+        if (c == ':')
+            decoder->state = TRAILER_VALUE;
+        return (c == ':' || is_name(c)) && spend(decoder);
+    case TRAILER_VALUE:
         if (c == '\r')
             decoder->state = TRAILER_LF;
         else if (!is_text(c) || !spend(decoder))

@@ -1,10 +1,11 @@
 /*
- * The HTTP life of a connection, as a machine of phases. Bytes are consumed in one loop (process); what
- * cannot be used yet is carried over in `in`. Runs on the connection's worker.
+ * The HTTP life of a connection, as a machine of phases. Bytes are consumed in one loop (process);
+ * what cannot be used yet is carried over in `in`. Runs on the connection's worker.
  *
- * Invariants: one request at a time, from on_head to its answer. on_head, on_body and on_abort are only
- * called from the loop, a timer or on_close, never from inside a function that the layer above calls. An
- * answered request is never aborted. The machine is freed by on_close or by handing the connection over.
+ * Invariants: one request at a time, from on_head to its answer. on_head, on_body and on_abort are
+ * only called from the loop, a timer or on_close, never from inside a function that the layer above
+ * calls. An answered request is never aborted. The machine is freed by on_close or by handing the
+ * connection over.
  */
 #include "http/http_internal.h"
 #include "base/mem.h"
@@ -13,7 +14,7 @@
 #define DEFAULT_BODY_TIMEOUT_MS 30000
 #define DEFAULT_IDLE_TIMEOUT_MS 30000
 #define LINGER_MS               5000
-#define MIN_RATE                16 /* bytes a millisecond at which a reader of answers is not too slow */
+#define MIN_RATE                16 /* bytes a millisecond: who reads slower is cut off */
 #define MAX_FIELDS_SIZE         16384
 #define MAX_CARRIED             (HTTP_MAX_HEAD + 2 * WORKER_READ_BUFFER)
 
@@ -181,9 +182,8 @@ static void begin_request(struct http_conn *http, const struct http_head *head)
     http->request.method = head->method;
     http->keep_alive = head->keep_alive;
     http->minor_version = head->minor_version;
-    http->body = (struct http_body){.chunked = head->chunked,
-                                    .expected = head->expects_continue,
-                                    .left = head->content_length};
+    http->body = (struct http_body){
+        .chunked = head->chunked, .expected = head->expects_continue, .left = head->content_length};
     http->phase = HTTP_PHASE_PENDING;
     wheel_cancel(&conn_worker(http->conn)->wheel, &http->timer);
     http->events->on_head(&http->request, http->app);
@@ -307,8 +307,8 @@ static void process(struct http_conn *http, char *data, size_t size, bool from_i
     }
 }
 
-/* Whether trying `in` as a head again may come to more than the last time. A head sent in the smallest
- * of pieces shall not be parsed once a byte. */
+/* Whether trying `in` as a head again may come to more than the last time. A head sent in the
+ * smallest of pieces shall not be parsed once a byte. */
 static bool is_worth_trying(const struct http_conn *http, cvn_slice added)
 {
     return http->phase != HTTP_PHASE_HEAD || slice_find(added, '\n') < added.size ||

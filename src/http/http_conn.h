@@ -1,7 +1,7 @@
 /*
- * The HTTP/1.1 life of a connection: heads, bodies, one response at a time, keep-alive, timeouts; until
- * it closes or an upgrade takes the connection over. Pipelined requests wait for the response before them.
- * Runs on the connection's worker.
+ * The HTTP/1.1 life of a connection: heads, bodies, one response at a time, keep-alive, timeouts;
+ * until it closes or an upgrade takes the connection over. Pipelined requests wait for the response
+ * before them. Runs on the connection's worker.
  */
 #ifndef HTTP_CONN_H
 #define HTTP_CONN_H
@@ -12,28 +12,29 @@
 
 struct http_conn;
 
-/* One request and its response. Valid from on_head until it was answered, upgraded, moved, or on_abort returned. */
+/* One request and its response. Valid from on_head until it was answered, upgraded, moved, or
+ * on_abort returned. */
 struct http_request {
     struct http_conn *conn;
-    /* The parsed head: valid until on_head returns, and again during on_body when a body was asked for. For a
-     * request that stays pending copy what you need. */
+    /* The parsed head: valid until on_head returns or answers, and again during on_body when a body
+     * was asked for; NULL at other times. For a request that stays pending copy what you need. */
     const struct http_head *head;
     enum http_method method; /* stays valid */
-    struct buf
-        fields;    /* extra response header lines ("Name: value\r\n"), see http_request_add_field */
-    void *user;    /* of the layer above */
-    uint8_t route; /* 0 at first; for whoever shares out requests among several owners */
+    struct buf fields;       /* extra response header lines, see http_request_add_field */
+    void *user;              /* of the layer above */
+    uint8_t route;           /* 0 at first; for whoever shares out requests among several owners */
 };
 
 /* What the layer above does with requests. */
 struct http_events {
-    /* A head arrived. Do one of: respond, read the body, upgrade, move; or none of them, which leaves the request pending
-     * until http_respond. */
+    /* A head arrived. Do one of: respond, read the body, upgrade, move; or none of them, which
+     * leaves the request pending until http_respond. */
     void (*on_head)(struct http_request *request, void *app);
-    /* The whole body that http_request_read_body asked for; bytes valid during the call and writable. Respond now or later. */
+    /* The whole body that http_request_read_body asked for; bytes valid during the call, even
+     * behind the answer, and writable; `body` is never NULL. Respond now or later. */
     void (*on_body)(struct http_request *request, char *body, size_t size, void *app);
-    /* The client has gone, or the body was refused (too large, malformed, too slow; that response is made here), before the
-     * request was answered. Do not respond. */
+    /* The client has gone, or the body was refused (too large, malformed, too slow; that response
+     * is made here, the connection is still open), before the request was answered. Do not answer. */
     void (*on_abort)(struct http_request *request, void *app);
 };
 
@@ -43,38 +44,43 @@ struct http_limits {          /* milliseconds; zero is replaced by the default *
     uint64_t idle_timeout_ms; /* between requests, and before the first: 30 s */
 };
 
-/* Takes the connection. False (connection closed) when memory has run out. events, limits and app must outlive it. */
+/* Takes the connection. False (connection closed) when memory has run out. events, limits and app
+ * must outlive it. */
 bool http_conn_start(struct conn *conn, const struct http_events *events,
                      const struct http_limits *limits, void *app);
 
 struct conn *http_request_conn(const struct http_request *request);
 
-/* Adds a response header line. Name and value must hold no CR, LF or NUL: refused with false, as when memory has run out. */
+/* Adds a response header line. A name that is no token and a value with CR, LF or NUL are refused
+ * with false, as when memory has run out; what was added before stays. */
 bool http_request_add_field(struct http_request *request, cvn_slice name, cvn_slice value);
 
-/* Asks for the body, of at most `max` bytes, in one piece: on_body follows, perhaps before this returns. A longer one is
- * answered with 413, an empty body and "Connection: close" (on_abort tells). A request without a body gets an empty on_body. */
+/* Inside on_head: asks for the body, of at most `max` bytes, in one piece: on_body follows, after
+ * on_head has returned. A longer one is answered with 413, an empty body and "Connection: close"
+ * (on_abort tells). A request without a body gets an empty on_body. */
 void http_request_read_body(struct http_request *request, size_t max);
 
 /*
- * Answers: status line, Date-less head with Content-Length, Connection as needed, the added fields, Content-Type unless
- * `content_type` is empty, then the body. HEAD gets no body. An unread request body is drained or the connection is closed.
- * The request is gone afterwards.
+ * Answers: status line, Date-less head with Content-Length, Connection as needed, the added fields,
+ * Content-Type unless `content_type` is empty, then the body. HEAD, 204 and 304 get no body. An
+ * unread request body is drained or the connection is closed. The request is gone afterwards.
  */
 void http_respond(struct http_request *request, int status, cvn_slice content_type, cvn_slice body);
-/* The same with a body that need not be copied: the payload of `body` (prefix skipped). Its reference stays the caller's. */
+/* The same with a body that need not be copied: the payload of `body` (prefix skipped). Its
+ * reference stays the caller's. */
 void http_respond_message(struct http_request *request, int status, cvn_slice content_type,
                           struct message *body);
 /* Answers and closes the connection in order afterwards (also "Connection: close"). */
 void http_respond_close(struct http_request *request, int status, cvn_slice content_type,
                         cvn_slice body);
 
-/* Called inside on_head: hands the TCP connection over for another protocol. The caller writes its own 101 with conn_write
- * and must conn_set_owner before on_head returns; bytes behind the head are delivered to the new owner's on_data
- * directly after on_head. The request is gone. */
+/* Called inside on_head: hands the TCP connection over for another protocol. The caller writes its
+ * own 101 with conn_write and must conn_set_owner before on_head returns; bytes behind the head are
+ * delivered to the new owner's on_data directly after on_head. The request is gone. */
 struct conn *http_request_upgrade(struct http_request *request);
 
-/* Called inside on_head: moves the connection to another worker, where on_head is called again with the same head. */
+/* Called inside on_head: moves the connection to another worker, where on_head is called again with
+ * the same head. */
 void http_request_move(struct http_request *request, struct worker *to);
 
 /* The standard words of a status, "Unknown" for others. */

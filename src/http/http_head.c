@@ -1,28 +1,33 @@
 /*
- * The request head (RFC 9112 sections 2-6, RFC 9110 section 5): strict, pure, restartable from the beginning with more bytes.
+ * The request head (RFC 9112 sections 2-6, RFC 9110 section 5): strict, pure, restarted from the
+ * beginning with more bytes.
  *
- * Parsing starts only when the empty line is there, but each complete line is checked before, so that what is already wrong need not be
- * waited for. Everything that two parsers could read differently is refused.
+ * Lines are judged in order as they are complete, so that what is already wrong need not be waited
+ * for; what depends on several fields is judged at the end. Everything that two parsers could read
+ * differently is refused. Invariant: more bytes never turn a refusal into anything else.
  */
 #include "http/http_head.h"
+
+/* " ", the target, " HTTP/1.1" and a CR. */
+#define MAX_AFTER_METHOD (1 + HTTP_MAX_TARGET + 10)
 
 enum {
     BAD_REQUEST = 400,
     URI_TOO_LONG = 414,
+    EXPECTATION_FAILED = 417,
     FIELDS_TOO_LARGE = 431,
     NOT_IMPLEMENTED = 501,
     BAD_VERSION = 505
 };
 
-/* RFC 9110 section 5.6.2. */
+/* RFC 9110 section 5.6.2: letters, digits and !#$%&'*+-.^_`|~, a bit each. */
 static bool is_token_char(unsigned char c)
 {
-    static const char others[] = "!#$%&'*+-.^_`|~";
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           (c != 0 && strchr(others, c) != NULL);
+    static const uint32_t set[8] = {0, 0x03ff6cfa, 0xc7fffffe, 0x57ffffff, 0, 0, 0, 0};
+    return set[c >> 5] >> (c & 31) & 1;
 }
 
-static bool is_token(cvn_slice text)
+bool http_head_is_token(cvn_slice text)
 {
     for (size_t i = 0; i < text.size; i++)
         if (!is_token_char((unsigned char)text.data[i]))
@@ -57,25 +62,26 @@ static enum http_method method_of(cvn_slice name)
     return HTTP_OTHER;
 }
 
-/* Leaves the path of an absolute-form target in *path; false for any other scheme. */
-static bool strip_authority(cvn_slice *path)
+/* Splits an absolute-form target (RFC 9112 section 3.2.2); false for other schemes and without a
+ * path. */
+static bool split_absolute(cvn_slice target, cvn_slice *ret_authority, cvn_slice *ret_path)
 {
-    static const char *const schemes[] = {"http://", "https://"};
-    for (size_t i = 0; i < 2; i++) {
-        cvn_slice scheme = cvn_str(schemes[i]);
-        if (path->size <= scheme.size ||
-            !slice_eq_nocase(slice_of(path->data, scheme.size), scheme))
-            continue;
-        cvn_slice rest = slice_from(*path, scheme.size);
-        size_t slash = slice_find(rest, '/');
-        if (slash == 0 || slash == rest.size)
-            return false;
-        *path = slice_from(rest, slash);
-        return true;
-    }
-    return false;
+    size_t scheme = slice_find(target, ':');
+    cvn_slice name = slice_of(target.data, scheme), rest = slice_from(target, scheme);
+    if (!slice_starts_with(rest, SLICE("://")) ||
+        (!slice_eq_nocase(name, SLICE("http")) && !slice_eq_nocase(name, SLICE("https"))))
+        return false;
+    rest = slice_from(rest, 3);
+    size_t slash = slice_find(rest, '/');
+    /* A '?' before the first slash: the path is empty, and the slash is the query's. */
+    if (slash == rest.size || slice_find(slice_of(rest.data, slash), '?') < slash)
+        return false;
+    *ret_authority = slice_of(rest.data, slash);
+    *ret_path = slice_from(rest, slash);
+    return true;
 }
 
+/* The authority of an absolute-form target is left in head->host for judge_host. */
 static int parse_target(cvn_slice target, struct http_head *head)
 {
     if (target.size > HTTP_MAX_TARGET)
@@ -88,7 +94,8 @@ static int parse_target(cvn_slice target, struct http_head *head)
     head->target = target;
     cvn_slice path = target;
     bool asterisk = slice_eq(target, SLICE("*")) && head->method == HTTP_OPTIONS;
-    if (target.size == 0 || (target.data[0] != '/' && !asterisk && !strip_authority(&path)))
+    if (target.size == 0 ||
+        (target.data[0] != '/' && !asterisk && !split_absolute(target, &head->host, &path)))
         return BAD_REQUEST;
     size_t mark = slice_find(path, '?');
     head->path = slice_of(path.data, mark);
@@ -115,7 +122,7 @@ static int parse_request_line(cvn_slice line, struct http_head *head)
     if (first == line.size)
         return BAD_REQUEST;
     head->method_name = slice_of(line.data, first);
-    if (!is_token(head->method_name))
+    if (!http_head_is_token(head->method_name))
         return BAD_REQUEST;
     head->method = method_of(head->method_name);
     cvn_slice rest = slice_from(line, first + 1);
@@ -132,8 +139,9 @@ static int parse_field(cvn_slice line, struct http_head *head)
 {
     size_t colon = slice_find(line, ':');
     cvn_slice name = slice_of(line.data, colon);
-    /* A line that begins with a blank (obs-fold) or has one before the colon fails here: neither is a token. */
-    if (colon == line.size || !is_token(name))
+    /* A line that begins with a blank (obs-fold) or has one before the colon fails here: neither is
+     * a token. */
+    if (colon == line.size || !http_head_is_token(name))
         return BAD_REQUEST;
     cvn_slice value = slice_trim(slice_from(line, colon + 1));
     if (!is_field_value(value))
@@ -167,7 +175,8 @@ static bool is_host(cvn_slice host)
     return host.size > 0;
 }
 
-/* What RFC 9112 section 6 makes of Transfer-Encoding and Content-Length; where it leaves a choice, refused. */
+/* What RFC 9112 section 6 makes of Transfer-Encoding and Content-Length; where it leaves a choice,
+ * refused. */
 static int judge_body(struct http_head *head)
 {
     cvn_slice value = {NULL, 0};
@@ -188,33 +197,54 @@ static int judge_body(struct http_head *head)
     return 0;
 }
 
-static int judge(struct http_head *head)
+/* One host, in the Host field and in the target alike (RFC 9112 section 3.2). */
+static int judge_host(struct http_head *head)
+{
+    cvn_slice authority = head->host;
+    size_t hosts = count_fields(head, SLICE("host"), &head->host);
+    bool is_absolute = authority.data != NULL;
+    if (hosts > 1 || (hosts == 0 && head->minor_version == 1))
+        return BAD_REQUEST;
+    if ((hosts == 1 || is_absolute) && !is_host(head->host))
+        return BAD_REQUEST;
+    return is_absolute && !slice_eq_nocase(authority, head->host) ? BAD_REQUEST : 0;
+}
+
+static int judge_expectation(struct http_head *head)
 {
     cvn_slice value = {NULL, 0};
-    size_t hosts = count_fields(head, SLICE("host"), &head->host);
-    if (hosts > 1 || (hosts == 0 && head->minor_version == 1) ||
-        (hosts == 1 && !is_host(head->host)))
-        return BAD_REQUEST;
-    int status = judge_body(head);
+    size_t count = count_fields(head, SLICE("expect"), &value);
+    if (count == 0 ||
+        head->minor_version == 0) /* 1.0 knows none: ignored by RFC 9110 section 10.1.1 */
+        return 0;
+    if (count > 1 || !slice_eq_nocase(value, SLICE("100-continue")))
+        return EXPECTATION_FAILED;
+    head->expects_continue = true;
+    return 0;
+}
+
+static int judge(struct http_head *head)
+{
+    int status = judge_host(head);
+    if (status == 0)
+        status = judge_body(head);
+    if (status == 0)
+        status = judge_expectation(head);
     if (status != 0)
         return status;
-    size_t expectations = count_fields(head, SLICE("expect"), &value);
-    if (expectations > 0) {
-        if (expectations > 1 || !slice_eq_nocase(value, SLICE("100-continue")))
-            return 417;
-        head->expects_continue = head->minor_version == 1;
-    }
     bool close = http_head_has_token(head, SLICE("connection"), SLICE("close"));
     bool keep = http_head_has_token(head, SLICE("connection"), SLICE("keep-alive"));
     head->keep_alive = !close && (head->minor_version == 1 || keep);
-    head->wants_upgrade = http_head_has_token(head, SLICE("connection"), SLICE("upgrade")) &&
-                          count_fields(head, SLICE("upgrade"), &value) > 0;
+    head->wants_upgrade = head->minor_version == 1 &&
+                          http_head_has_token(head, SLICE("connection"), SLICE("upgrade")) &&
+                          http_head_get(head, SLICE("upgrade")).data != NULL;
     return 0;
 }
 
 /* --- Lines --- */
 
-/* Cuts a line that ends in CR LF. HTTP_NEED_MORE: its end has not come; HTTP_REFUSED: a bare CR or LF. */
+/* Cuts a line that ends in CR LF. HTTP_NEED_MORE: its end has not come; HTTP_REFUSED: a bare CR or
+ * LF. */
 static enum http_decode cut_line(cvn_slice *rest, cvn_slice *ret_line)
 {
     size_t end = slice_find(*rest, '\n');
@@ -243,9 +273,9 @@ static enum http_decode judge_partial(cvn_slice data, cvn_slice partial, bool re
     if (request_line) {
         size_t space = slice_find(partial, ' ');
         cvn_slice method = slice_of(partial.data, space);
-        if (method.size > 0 && !is_token(method))
+        if (partial.size > 0 && !http_head_is_token(method))
             return refuse(BAD_REQUEST, ret_status);
-        if (partial.size > space + 1 + HTTP_MAX_TARGET + 11)
+        if (partial.size > space + MAX_AFTER_METHOD)
             return refuse(URI_TOO_LONG, ret_status);
     }
     for (size_t i = 0; i < partial.size; i++)
@@ -262,6 +292,11 @@ enum http_decode http_head_decode(cvn_slice data, struct http_head *ret, size_t 
     bool request_line = true;
     /* The large array of fields is left as it is: only field_count of them mean anything. */
     memset(&head, 0, offsetof(struct http_head, fields));
+    /* One empty line may come first: RFC 9112 section 2.2 asks for that leniency. */
+    if (slice_starts_with(rest, SLICE("\r\n")))
+        rest = slice_from(rest, 2);
+    else if (slice_eq(rest, SLICE("\r")))
+        return HTTP_NEED_MORE;
     for (;;) {
         switch (cut_line(&rest, &line)) {
         case HTTP_REFUSED:

@@ -23,11 +23,11 @@ struct http_saved_head {
 
 /* The body of the current request, as far as the layer above has not got it. */
 struct http_body {
-    bool chunked;          /* and not read to its end */
-    bool expected;         /* "Expect: 100-continue": the client may never send it */
-    uint64_t left;         /* by Content-Length */
-    size_t max;            /* of what was asked for */
-    struct buf collected;  /* what came so far */
+    bool chunked;         /* and not read to its end */
+    bool expected;        /* "Expect: 100-continue": the client may never send it */
+    uint64_t left;        /* by Content-Length */
+    size_t max;           /* of what was asked for */
+    struct buf collected; /* what came so far */
     struct http_chunked decoder;
     struct http_saved_head *saved; /* NULL while the head is still in the bytes being processed */
 };

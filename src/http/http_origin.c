@@ -1,5 +1,7 @@
 /*
- * Origins (RFC 6454) and CORS (the Fetch standard), decided by one list for every kind of request. Pure but for writing answers.
+ * Origins (RFC 6454) and CORS (the Fetch standard), decided by one list for every kind of request.
+ * Pure but for writing answers. Invariant: whatever is not plainly an origin of the list or of this
+ * host is refused.
  */
 #include "http/http_origin.h"
 
@@ -39,46 +41,66 @@ static bool split(cvn_slice origin, cvn_slice *ret_scheme, cvn_slice *ret_author
 }
 
 /* Without the port that the scheme implies. */
-static cvn_slice without_default_port(cvn_slice authority, cvn_slice scheme)
+static cvn_slice without_port(cvn_slice authority, cvn_slice port)
 {
-    cvn_slice port = slice_eq_nocase(scheme, SLICE("https")) ? SLICE(":443") : SLICE(":80");
     if (authority.size > port.size &&
         memcmp(authority.data + authority.size - port.size, port.data, port.size) == 0)
         authority.size -= port.size;
     return authority;
 }
 
-/* The Host field carries no scheme: a proxy may have ended TLS. So either default port is none. */
+/* The Host field names no scheme, and a proxy may have ended TLS: the origin's scheme says which
+ * port is the default. */
 static bool is_same_origin(cvn_slice origin, cvn_slice host)
 {
     cvn_slice scheme, authority;
     if (host.size == 0 || !split(origin, &scheme, &authority))
         return false;
-    return slice_eq_nocase(without_default_port(authority, scheme),
-                           without_default_port(host, scheme));
+    bool is_https = slice_eq_nocase(scheme, SLICE("https"));
+    if (!is_https && !slice_eq_nocase(scheme, SLICE("http")))
+        return false;
+    cvn_slice port = is_https ? SLICE(":443") : SLICE(":80");
+    return slice_eq_nocase(without_port(authority, port), without_port(host, port));
 }
 
-/* "https://" "*" ".a.example" allows every subdomain of a.example, not a.example itself. */
-static bool matches_wildcard(cvn_slice origin, cvn_slice pattern, size_t star)
+/* Labels of a host name with the dots between them. */
+static bool is_labels(cvn_slice text)
 {
-    cvn_slice head = slice_of(pattern.data, star), tail = slice_from(pattern, star + 1);
+    char before = '.';
+    for (size_t i = 0; i < text.size; i++) {
+        char c = text.data[i];
+        bool is_label =
+            (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z') || c == '-' || c == '_';
+        if (!is_label && (c != '.' || before == '.'))
+            return false;
+        before = c;
+    }
+    return before != '.';
+}
+
+/* "https://" "*.a.example" allows every subdomain of a.example, not a.example itself. */
+static bool matches_wildcard(cvn_slice origin, cvn_slice pattern)
+{
+    size_t star = slice_find(pattern, '*');
+    cvn_slice head = slice_of(pattern.data, star), tail = slice_from(pattern, star);
+    if (star < 4 || memcmp(head.data + star - 3, "://", 3) != 0 ||
+        !slice_starts_with(tail, SLICE("*.")))
+        return false;
+    tail = slice_from(tail, 1);
     if (origin.size <= head.size + tail.size)
         return false;
+    size_t labels = origin.size - head.size - tail.size;
     return slice_eq_nocase(slice_of(origin.data, head.size), head) &&
            slice_eq_nocase(slice_from(origin, origin.size - tail.size), tail) &&
-           slice_find(slice_of(origin.data + head.size, origin.size - head.size - tail.size),
-                      '/') == origin.size - head.size - tail.size;
+           is_labels(slice_of(origin.data + head.size, labels));
 }
 
 static bool is_listed(const struct http_origin_policy *policy, cvn_slice origin)
 {
     for (size_t i = 0; i < policy->allowed_count; i++) {
         cvn_slice entry = cvn_str(policy->allowed[i]);
-        if (slice_eq(entry, SLICE("*")) || slice_eq_nocase(entry, origin))
-            return true;
-        size_t star = slice_find(entry, '*');
-        if (star + 1 < entry.size && entry.data[star + 1] == '.' &&
-            matches_wildcard(origin, entry, star))
+        if (slice_eq(entry, SLICE("*")) || slice_eq_nocase(entry, origin) ||
+            matches_wildcard(origin, entry))
             return true;
     }
     return false;
@@ -126,7 +148,7 @@ static bool add_allow_origin(const struct http_origin_policy *policy, struct htt
 bool http_origin_add_fields(const struct http_origin_policy *policy, struct http_request *request,
                             enum http_origin_verdict verdict)
 {
-    /* An answer that depends on the origin says so to caches, even where it has none of the fields. */
+    /* An answer that depends on the origin says so to caches, even where it names none. */
     bool varies = policy->allowed_count > 0 && !(allows_any(policy) && !policy->credentials);
     return (!varies || http_request_add_field(request, SLICE("Vary"), SLICE("Origin"))) &&
            add_allow_origin(policy, request, verdict);

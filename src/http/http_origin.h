@@ -1,6 +1,7 @@
 /*
- * Who may call from a browser: one list of origins that decides the CORS headers of HTTP answers and whether a request
- * with an Origin header is served at all, WebSocket upgrades included. Pure; the policy is immutable after creation.
+ * Who may call from a browser: one list of origins that decides the CORS headers of HTTP answers
+ * and whether a request with an Origin header is served at all, WebSocket upgrades included. Pure;
+ * the policy is immutable after creation.
  */
 #ifndef HTTP_ORIGIN_H
 #define HTTP_ORIGIN_H
@@ -8,11 +9,12 @@
 #include "http/http_conn.h"
 
 struct http_origin_policy {
-    const char *const *
-        allowed; /* exact origins ("https://a.example"), "*" for any, "https://" "*.a.example" for subdomains */
+    /* Exact origins ("https://a.example", in any case), "*" for any, "null" included,
+     * "https://" "*.a.example" for the subdomains of a.example. */
+    const char *const *allowed;
     size_t allowed_count;
-    bool
-        credentials; /* answer Access-Control-Allow-Credentials: true and echo the origin, never "*" */
+    /* Answer Access-Control-Allow-Credentials: true and echo the origin, never "*". */
+    bool credentials;
 };
 
 enum http_origin_verdict {
@@ -20,18 +22,22 @@ enum http_origin_verdict {
     HTTP_ORIGIN_SAME,    /* Origin names the host the request was sent to */
     HTTP_ORIGIN_ALLOWED, /* on the list */
     HTTP_ORIGIN_REFUSED, /* not on the list */
-    HTTP_ORIGIN_INVALID /* characters no origin has (control, space, non-ASCII), or two Origin fields: code 3 "Bad request" */
+    /* Characters no origin has (control, space, non-ASCII), or two Origin fields: code 3 "Bad
+     * request". */
+    HTTP_ORIGIN_INVALID
 };
 
 enum http_origin_verdict http_origin_check(const struct http_origin_policy *policy,
                                            const struct http_head *head);
-/* Adds Access-Control-Allow-Origin, -Credentials and Vary: Origin to the answer, as the verdict wants. */
+/* Adds Access-Control-Allow-Origin, -Credentials and Vary: Origin to the answer, as the verdict
+ * wants. False when memory has run out. Needs request->head. */
 bool http_origin_add_fields(const struct http_origin_policy *policy, struct http_request *request,
                             enum http_origin_verdict verdict);
 /* Whether this is a preflight (OPTIONS with Origin and Access-Control-Request-Method). */
 bool http_origin_is_preflight(const struct http_head *head);
-/* Answers a preflight with 204: the reference's methods (GET,HEAD,PUT,PATCH,POST,DELETE), the requested headers back,
- * Vary: Origin, Access-Control-Request-Headers. For a refused origin: 204 without the permitting headers. */
+/* Answers a preflight with 204: the reference's methods (GET,HEAD,PUT,PATCH,POST,DELETE), the
+ * requested headers back, Vary: Origin, Access-Control-Request-Headers. For a refused origin: 204
+ * without the permitting headers. */
 void http_origin_preflight(const struct http_origin_policy *policy, struct http_request *request);
 
 #endif

@@ -3,7 +3,8 @@
  * a large body that is already a message is shared. Runs on the connection's worker.
  *
  * A connection stays only where it is certain where the next request begins: a body left unread is
- * drained when it is short and sure to come, and costs the connection otherwise (RFC 9112 section 9.3).
+ * drained when it is short and sure to come, and costs the connection otherwise (RFC 9112 section
+ * 9.3).
  */
 #include "http/http_internal.h"
 #include "http/http_response.h"
@@ -14,8 +15,8 @@
 /* Whether the body that was not read leaves the connection usable. */
 static bool is_drainable(const struct http_body *body)
 {
-    /* After a final answer a client that waited for "100 Continue" may send the body or leave it out
-     * (RFC 9110 section 10.1.1): the next bytes could be either. */
+    /* After a final answer a client that waited for "100 Continue" may send the body or leave it
+     * out (RFC 9110 section 10.1.1): the next bytes could be either. */
     return !http_body_is_unread(body) ||
            (!body->chunked && !body->expected && body->left <= MAX_DRAIN);
 }

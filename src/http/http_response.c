@@ -1,5 +1,6 @@
 /*
- * The head of a response (RFC 9112 section 4, RFC 9110 section 6.4): always with a length, so that nobody guesses where it ends. Pure.
+ * The head of a response (RFC 9112 section 4, RFC 9110 section 6.4): always with a length, so that
+ * nobody guesses where it ends. Pure, but for allocating.
  */
 #include "http/http_response.h"
 #include "http/http_conn.h"
@@ -72,7 +73,7 @@ struct message *http_response_encode(const struct http_response *response, size_
     int status_size = snprintf(status_line, sizeof status_line, "HTTP/1.1 %d %s\r\n",
                                response->status, http_reason_phrase(response->status));
     int length_size = 0;
-    /* 204 and 304 have no body by definition (RFC 9110 section 8.6). */
+    /* These have no body by definition (RFC 9110 section 6.4.1). */
     if (response->status != 204 && response->status != 304)
         length_size =
             snprintf(length, sizeof length, "Content-Length: %zu\r\n", response->body_size);

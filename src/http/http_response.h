@@ -13,8 +13,8 @@ struct http_response {
     size_t body_size;
 };
 
-/* The head with its empty line and `extra` uninitialised bytes behind it, for a body; *ret_body points to them. NULL when memory has
- * run out. */
+/* The head with its empty line and `extra` uninitialised bytes behind it, for a body; *ret_body
+ * points to them. NULL when memory has run out. */
 struct message *http_response_encode(const struct http_response *response, size_t extra,
                                      char **ret_body) __attribute__((warn_unused_result));
 
