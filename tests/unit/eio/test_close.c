@@ -269,6 +269,60 @@ static void test_shutdown(void **state)
     world_free(world);
 }
 
+/* From inside on_headers: the request it was called for is answered, not left to a session that is gone. */
+static void flood(struct http_request *request, bool initial, void *app)
+{
+    struct world *world = app;
+    (void)request;
+    if (initial)
+        return;
+    char *data;
+    struct message *packet = eio_packet_new_text(2000, &data);
+    memset(data, 'x', 2000);
+    eio_session_send(world->last, packet);
+    message_unref(packet);
+}
+
+static void test_ended_in_headers(void **state)
+{
+    (void)state;
+    static const char *const methods[] = {"GET", "POST"};
+    for (int i = 0; i < 2; i++) {
+        struct world *world = world_new();
+        char sid[EIO_SID_SIZE + 1];
+        world->events.on_headers = flood;
+        world->options.send_max = 1000;
+        world_start(world);
+        struct client *client = client_new(world);
+        polling_open(client, sid);
+        assert_int_equal(http_exchange(client, methods[i], sid_target(sid), "", NULL)->status, 400);
+        assert_string_equal(world_reported(world), "open;close(slow consumer);");
+        client_free(client);
+        world_free(world);
+    }
+}
+
+/* A WebSocket in its closing handshake outlives its session, and may outlive the instance. */
+static void test_free_before_websocket(void **state)
+{
+    (void)state;
+    struct world *world = world_started();
+    struct client *ws = client_new(world);
+    char sid[EIO_SID_SIZE + 1];
+    ws_open(ws, sid);
+    close_last(world, EIO_FORCED_CLOSE);
+    world_turn(world);
+    assert_string_equal(world_reported(world), "open;close(forced close);");
+    assert_int_equal(eio_server_session_count(world->servers[0]), 0);
+    eio_server_free(world->servers[0]);
+    world->servers[0] = NULL;
+    ws_send(ws, "4anybody there?");
+    assert_ws_closed(ws, 1005);
+    client_free(ws);
+    world_turn(world);
+    world_free(world);
+}
+
 /* The worker stops without a shutdown before: every session still gets its on_close (world_free checks), in whatever state. */
 static void test_stop_at_once(void **state)
 {
@@ -299,11 +353,12 @@ static void test_stop_at_once(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_poll_pending),  cmocka_unit_test(test_waits_for_poll),
-        cmocka_unit_test(test_nobody_polls),  cmocka_unit_test(test_ends_while_closing),
-        cmocka_unit_test(test_from_message),  cmocka_unit_test(test_from_open),
-        cmocka_unit_test(test_ended_in_open), cmocka_unit_test(test_close_each_other),
-        cmocka_unit_test(test_shutdown),      cmocka_unit_test(test_stop_at_once),
+        cmocka_unit_test(test_poll_pending),     cmocka_unit_test(test_waits_for_poll),
+        cmocka_unit_test(test_nobody_polls),     cmocka_unit_test(test_ends_while_closing),
+        cmocka_unit_test(test_from_message),     cmocka_unit_test(test_from_open),
+        cmocka_unit_test(test_ended_in_open),    cmocka_unit_test(test_close_each_other),
+        cmocka_unit_test(test_ended_in_headers), cmocka_unit_test(test_free_before_websocket),
+        cmocka_unit_test(test_shutdown),         cmocka_unit_test(test_stop_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

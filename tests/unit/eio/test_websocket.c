@@ -369,6 +369,34 @@ static void test_heartbeat_polling(void **state)
     world_free(world);
 }
 
+/* The time is up, but its timer has not fired yet in this turn: a request does not find the session any more. */
+static void test_overdue(void **state)
+{
+    (void)state;
+    struct socket s;
+    struct response response;
+    char sid[EIO_SID_SIZE + 1], text[256];
+    socket_begin(&s, world_started());
+    struct client *get = client_new(s.world);
+    polling_open(get, sid);
+    world_advance(s.world, 25000);
+    assert_poll(get, sid, "2");
+    assert_ws_text(s.ws, "2");
+    world_reported(s.world);
+    s.world->echo = false;
+    s.world->late_ms = 20000;
+    /* Both are there when the loop wakes up; the frame is handled first. */
+    static const unsigned char frame[] = {0x81, 0x82, 0, 0, 0, 0, '4', 'x'};
+    assert_int_equal(send(s.ws->fd, frame, sizeof frame, 0), sizeof frame);
+    int size = snprintf(text, sizeof text, "GET %s HTTP/1.1\r\nHost: a\r\n\r\n", sid_target(sid));
+    assert_int_equal(send(get->fd, text, (size_t)size, 0), size);
+    assert_true(http_receive(get, &response));
+    assert_response(&response, 400, "{\"code\":1,\"message\":\"Session ID unknown\"}");
+    assert_int_equal(strncmp(world_reported(s.world), "message(x);close(ping timeout);", 31), 0);
+    client_free(get);
+    socket_end(&s);
+}
+
 /* After a stall (a suspended machine) the clients get their time: nobody is dropped for the server's own absence. */
 static void test_stall(void **state)
 {
@@ -404,6 +432,7 @@ int main(void)
         cmocka_unit_test(test_extension),
         cmocka_unit_test(test_extension_again),
         cmocka_unit_test(test_heartbeat_polling),
+        cmocka_unit_test(test_overdue),
         cmocka_unit_test(test_stall),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
