@@ -1,0 +1,180 @@
+#!/usr/bin/python3
+"""The checks must fail on what they are for: each runs on a tiny tree that keeps the rules, then on one that breaks one rule."""
+import pathlib
+import subprocess
+import tempfile
+import unittest
+
+TOOLS = pathlib.Path(__file__).resolve().parents[2] / "tools"
+
+
+class Tree(unittest.TestCase):
+    """A project in a temporary folder; FILES is the one that keeps the rules."""
+
+    FILES = {}
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix="convene-checks-")
+        self.addCleanup(folder.cleanup)
+        self.root = pathlib.Path(folder.name)
+        for path, text in self.FILES.items():
+            self.write(path, text)
+
+    def write(self, path, text):
+        file = self.root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+
+    def run_tool(self, name, *arguments):
+        return subprocess.run([TOOLS / name, *arguments], capture_output=True, text=True, timeout=60)
+
+    def assert_passes(self, *command):
+        done = self.run_tool(*command)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+    def assert_fails(self, reason, *command):
+        done = self.run_tool(*command)
+        self.assertNotEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertIn(reason, done.stdout + done.stderr)
+
+
+class Layers(Tree):
+    FILES = {
+        "include/convene/convene.h": "#include <convene/types.h>\n",
+        "include/convene/types.h": "#include <stddef.h>\n",
+        "src/base/buf.h": "#include <convene/types.h>\n",
+        "src/base/mem.h": "\n",
+        "src/net/conn.h": '#include "base/buf.h"\n#include <uv.h>\n',
+        "src/ws/ws_decode.c": '#include "ws/ws_frame.h"\n#include "base/buf.h"\n#include <string.h>\n',
+        "src/ws/ws_frame.h": '#include "base/buf.h"\n',
+        "src/ws/ws_conn.h": '#include "net/conn.h"\n#include "ws/ws_decode.h"\n',
+        "src/ws/ws_decode.h": "\n",
+        "src/convene_server.c": '#include "ws/ws_conn.h"\n',
+        "daemon/main.c": '#include <convene/convene.h>\n#include "ops/settings.h"\n#include <stdio.h>\n',
+        "daemon/ops/settings.h": "\n",
+        "bench/bench_server.c": "#include <convene/convene.h>\n",
+        "examples/chat.c": "#include <convene/convene.h>\n",
+    }
+
+    def broken(self, path, line, reason):
+        with self.subTest(path=path, line=line):
+            before = self.FILES.get(path, "")
+            self.write(path, before + line + "\n")
+            self.assert_fails(f"{path}:{before.count(chr(10)) + 1}: ", "check-layers", self.root)
+            self.assert_fails(reason, "check-layers", self.root)
+            self.write(path, before)
+            self.assert_passes("check-layers", self.root)
+
+    def test_a_good_tree(self):
+        self.assert_passes("check-layers", self.root)
+
+    def test_an_empty_tree(self):
+        self.assert_fails("no sources", "check-layers", self.root / "src/none")
+
+    def test_layers(self):
+        self.broken("src/base/buf.h", '#include "net/conn.h"', "above it")
+        self.broken("src/net/conn.h", '#  include "ws/ws_frame.h"', "above it")
+        self.broken("src/net/conn.h", "#include <ws/ws_frame.h>", "above it")
+        self.broken("src/ws/ws_conn.h", '#include "../net/conn.h"', "not the path")
+        self.broken("src/ws/ws_conn.h", "#include <uv.h>", "net/ only")
+
+    def test_pure_codecs(self):
+        self.broken("src/ws/ws_decode.c", '#include "ws/ws_conn.h"', "other pure codecs")
+        self.broken("src/ws/ws_decode.c", '#include "net/conn.h"', "other pure codecs")
+        self.broken("src/ws/ws_decode.c", '#include "base/mem.h"', "what it is given")
+        self.broken("src/ws/ws_frame.h", "#include <time.h>", "no clock")
+        self.broken("src/ws/ws_frame.h", "#include <sys/socket.h>", "no I/O")
+
+    def test_public_headers_only(self):
+        for path in ("daemon/main.c", "examples/chat.c", "bench/bench_server.c"):
+            self.broken(path, '#include "base/buf.h"', "nor public")
+            self.broken(path, "#include <base/buf.h>", "public headers only")
+            self.broken(path, '#include "../src/base/buf.h"', "nor public")
+
+    def test_the_public_headers(self):
+        self.broken("include/convene/types.h", "#include <sys/types.h>", "C's own")
+        self.broken("include/convene/types.h", '#include "types.h"', "C's own")
+        self.broken("include/convene/types.h", "#include <convene/none.h>", "C's own")
+
+
+class Symbols(Tree):
+    FILES = {
+        "convene.h": """#define CVN_API __attribute__((visibility("default")))
+#define CVN_MUST_CHECK __attribute__((warn_unused_result))
+/* CVN_API int cvn_in_a_comment(void); */
+CVN_API const char *cvn_one(int a);
+CVN_API CVN_MUST_CHECK int
+cvn_two(void (*callback)(void));
+CVN_API extern const int cvn_three;
+""",
+    }
+    SOURCE = """#include "convene.h"
+const char *cvn_one(int a) { return a ? "a" : "b"; }
+int cvn_two(void (*callback)(void)) { callback(); return 0; }
+const int cvn_three = 3;
+int hidden(void) { return 0; }
+"""
+
+    def library(self, source):
+        self.write("lib.c", source)
+        file = self.root / "lib.so"
+        subprocess.run(["cc", "-shared", "-fPIC", "-fvisibility=hidden", "-o", file, self.root / "lib.c"], check=True)
+        return file
+
+    def test_a_good_library(self):
+        self.assert_passes("check-symbols", self.library(self.SOURCE), self.root)
+
+    def test_a_foreign_name(self):
+        source = self.SOURCE.replace("int hidden", "CVN_API int shown")
+        self.assert_fails("not ours to give: shown", "check-symbols", self.library(source), self.root)
+
+    def test_a_missing_function(self):
+        self.write("more.h", "CVN_API int cvn_four(void);\n")
+        self.assert_fails("not exported: cvn_four", "check-symbols", self.library(self.SOURCE), self.root)
+
+    def test_an_undeclared_function(self):
+        source = self.SOURCE.replace("int hidden", "CVN_API int cvn_five")
+        self.assert_fails("not in a public header: cvn_five", "check-symbols", self.library(source), self.root)
+
+    def test_no_headers(self):
+        self.assert_fails("nothing is declared", "check-symbols", self.library(self.SOURCE), self.root / "none")
+
+
+class PacketJourney(Tree):
+    PAGE = "docs/packet-journey.md"
+    FILES = {
+        PAGE: "`ws_decode()` of `src/ws/ws_decode.c`, then [main](../daemon/main.c): `main()`, in `daemon/`; `ws_decode.c`\n",
+        "src/ws/ws_decode.c": "struct x;\nint ws_decode(int a,\n              int b)\n{\n    helper(a);\n}\n"
+                              "/* int commented(void) { } */\nint declared(void);\n",
+        "daemon/main.c": "int main(int argc, char **argv)\n{\n}\n",
+    }
+
+    def broken(self, text, reason):
+        with self.subTest(text=text):
+            self.write(self.PAGE, self.FILES[self.PAGE] + text + "\n")
+            self.assert_fails(f"{self.PAGE}:2: {reason}", "check-packet-journey", self.root)
+
+    def test_a_good_page(self):
+        self.assert_passes("check-packet-journey", self.root)
+
+    def test_wrong_names(self):
+        self.broken("`ws_encode()`", "no function ws_encode")
+        self.broken("`helper()`", "no function helper")
+        self.broken("`commented()`", "no function commented")
+        self.broken("`declared()`", "no function declared")
+        self.broken("`src/ws/ws_encode.c`", "no file src/ws/ws_encode.c")
+        self.broken("`ws_encode.c`", "no file ws_encode.c")
+        self.broken("`src/http/`", "no file src/http/")
+        self.broken("[x](../src/none.c)", "no file ../src/none.c")
+
+    def test_an_empty_page(self):
+        self.write(self.PAGE, "nothing\n")
+        self.assert_fails("names no function", "check-packet-journey", self.root)
+
+    def test_no_page(self):
+        (self.root / self.PAGE).unlink()
+        self.assert_fails("is missing", "check-packet-journey", self.root)
+
+
+if __name__ == "__main__":
+    unittest.main()
