@@ -57,7 +57,7 @@ static bool on_size(struct http_chunked *decoder, char c)
         return false;
     if (c == '\r')
         decoder->state = SIZE_LF;
-    else if (c == ';')
+    else if (c == ';' && spend(decoder))
         decoder->state = EXTENSION;
     else
         return false;

@@ -196,7 +196,6 @@ static void refuse_head(struct http_conn *http, int status)
 {
     http->minor_version = 1;
     http->request.method = HTTP_OTHER;
-    http->body = (struct http_body){0};
     http_respond_refusal(http, status, true);
 }
 
