@@ -17,7 +17,7 @@ static void test_answers(void **state)
                 "GET /same;GET /now;", "304 200:a ");
     peer_expect("GET /close HTTP/1.1\r\n" HOST "\r\nGET /now HTTP/1.1\r\n" HOST "\r\n",
                 "GET /close;", "403c:bye |");
-    char shared[64] = "200:";
+    char shared[LOG_SIZE] = "200:";
     peer_put_bytes(shared, peer_shared->data + 10, peer_shared->size - 10);
     strcat(shared, " ");
     peer_expect("GET /shared HTTP/1.1\r\n" HOST "\r\n", "GET /shared;", shared);
@@ -126,7 +126,7 @@ static void test_body_limits(void **state)
     memcpy(script, "POST /body     ", 15);
     memmove(script + 10, script + 15, head - 15);
     fill(script + head - 5, 'x', 1000);
-    char heard[100] = "POST /body;body 1000 ", answered[100] = "200:";
+    char heard[LOG_SIZE] = "POST /body;body 1000 ", answered[LOG_SIZE] = "200:";
     peer_put_bytes(heard, script + head - 5, 1000);
     peer_put_bytes(answered, script + head - 5, 1000);
     strcat(heard, ";");
