@@ -1,7 +1,8 @@
 # The front door: `make`, `make run`, `make test`. CMake does the building; see CMakePresets.json.
 
-PORT ?= 3000
-DATA ?= data
+PORT   ?= 3000
+DATA   ?= data
+PREFIX ?= /usr/local
 
 .PHONY: all run test bench fuzz coverage format install clean help
 
@@ -9,17 +10,17 @@ all: ## build the release into build/release
 	@tools/bootstrap build
 	@tools/build release
 
-run: ## install what is missing, build, start the server with the demo on http://localhost:3000
+run: ## install what is missing, build, start the server with the demo on http://localhost:3000 (PORT, DATA)
 	@tools/bootstrap run
 	@tools/build release
 	@exec build/release/convened --dev --port $(PORT) --data $(DATA)
 
-test: ## install what is missing, build and run every test
+test: ## install what is missing, build and run every test (PARTS="unit clients": some, see tools/test)
 	@tools/bootstrap test
-	@tools/test
+	@tools/test $(PARTS)
 
 bench: ## measure against the Node reference server (QUICK=1: under a minute)
-	@tools/bootstrap run
+	@tools/bootstrap bench
 	@tools/build release
 	@bench/run
 
@@ -33,10 +34,12 @@ coverage: ## line coverage of the unit tests, a row a folder
 	@tools/coverage
 
 format: ## put the sources into the project's format
-	@git ls-files '*.c' '*.h' | xargs clang-format -i
+	@tools/check-format --fix
 
-install: all ## install the library, the headers and the daemon (PREFIX, DESTDIR)
-	@cmake --install build/release $(if $(PREFIX),--prefix $(PREFIX))
+install: ## install the library, the headers and the daemon (PREFIX, DESTDIR)
+	@tools/bootstrap run
+	@tools/build install -DCMAKE_INSTALL_PREFIX=$(PREFIX)
+	@cmake --install build/install
 
 clean: ## remove what was built
 	@rm -rf build
