@@ -78,16 +78,17 @@ struct static_files *static_files_load(const char *dir)
     struct static_files *files = calloc(1, sizeof *files);
     const struct dirent *entry;
     while (files != NULL && files->count < MAX_FILES && (entry = readdir(listing)) != NULL) {
-        struct file *file = &files->files[files->count];
         if (entry->d_name[0] == '.')
             continue;
-        if (!read_file(file, dir, entry->d_name)) {
-            free(file->content);
-            free(file->path);
+        struct file file = {0};
+        if (read_file(&file, dir, entry->d_name)) {
+            if (file.path != NULL)
+                files->files[files->count++] = file;
+        } else {
+            free(file.content);
+            free(file.path);
             static_files_free(files);
             files = NULL;
-        } else if (file->path != NULL) {
-            files->count++;
         }
     }
     closedir(listing);

@@ -148,6 +148,8 @@ static void push(struct scanner *scanner, bool object)
 {
     uint64_t bit = (uint64_t)1 << (scanner->depth & 63);
     uint64_t *word = &scanner->is_object[scanner->depth >> 6];
+    if (bit == 1)
+        *word = 0;
     *word = object ? *word | bit : *word & ~bit;
     scanner->depth++;
 }

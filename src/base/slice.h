@@ -31,6 +31,12 @@ static inline bool slice_starts_with(cvn_slice slice, cvn_slice prefix)
            (prefix.size == 0 || memcmp(slice.data, prefix.data, prefix.size) == 0);
 }
 
+static inline bool slice_ends_with(cvn_slice slice, cvn_slice suffix)
+{
+    return slice.size >= suffix.size &&
+           slice_starts_with(slice_from(slice, slice.size - suffix.size), suffix);
+}
+
 /* Equality that ignores the case of ASCII letters, as HTTP field names want. */
 bool slice_eq_nocase(cvn_slice a, cvn_slice b);
 

@@ -82,8 +82,10 @@ static bool is_labels(cvn_slice text)
 static bool matches_wildcard(cvn_slice origin, cvn_slice pattern)
 {
     size_t star = slice_find(pattern, '*');
+    if (star >= pattern.size)
+        return false;
     cvn_slice head = slice_of(pattern.data, star), tail = slice_from(pattern, star);
-    if (star < 4 || memcmp(head.data + star - 3, "://", 3) != 0 ||
+    if (!slice_ends_with(head, SLICE("://")) || head.size < 4 ||
         !slice_starts_with(tail, SLICE("*.")))
         return false;
     tail = slice_from(tail, 1);

@@ -78,7 +78,7 @@ struct sio_room {
 
 struct sio_room *sio_room_find(const struct sio_local *local, cvn_slice name);
 void sio_room_leave_all(struct cvn_socket *socket);
-cvn_slice sio_room_key(const void *room);
+cvn_slice sio_room_key(const void *value);
 
 /* --- Acknowledgements that the application waits for (sio_ack.c) --- */
 

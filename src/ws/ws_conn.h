@@ -21,9 +21,10 @@ struct ws_events {
 };
 
 struct ws_limits {
-    size_t max_message;        /* bytes of one message, fragments together: 1009 beyond */
-    unsigned max_fragments;    /* frames of one message: 1009 beyond; 0 = default 4096 */
-    uint64_t close_timeout_ms; /* to wait for the peer's close frame and end of stream; 0 = default 5000 */
+    size_t max_message;     /* bytes of one message, fragments together: 1009 beyond */
+    unsigned max_fragments; /* frames of one message: 1009 beyond; 0 = default 4096 */
+    uint64_t
+        close_timeout_ms; /* to wait for the peer's close frame and end of stream; 0 = default 5000 */
 };
 
 /* Takes over a connection after its 101 was written (see http_request_upgrade). NULL (connection closed) when memory has run

@@ -8,10 +8,12 @@
 #include "ws/ws_frame.h"
 
 struct ws_decoder {
-    uint64_t max_payload;   /* bytes of one frame's payload; larger ones are refused with WS_STATUS_TOO_BIG */
-    bool from_client;       /* true: frames must be masked; false: must not */
-    bool allow_rsv1;        /* permessage-deflate was negotiated: the first frame of a data message may have it */
-    bool in_message;        /* a fragmented message is open */
+    uint64_t
+        max_payload; /* bytes of one frame's payload; larger ones are refused with WS_STATUS_TOO_BIG */
+    bool from_client; /* true: frames must be masked; false: must not */
+    bool
+        allow_rsv1; /* permessage-deflate was negotiated: the first frame of a data message may have it */
+    bool in_message; /* a fragmented message is open */
 };
 
 struct ws_frame {

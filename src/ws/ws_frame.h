@@ -4,7 +4,14 @@
 
 #include "base/message.h"
 
-enum ws_opcode { WS_CONTINUATION = 0, WS_TEXT = 1, WS_BINARY = 2, WS_CLOSE = 8, WS_PING = 9, WS_PONG = 10 };
+enum ws_opcode {
+    WS_CONTINUATION = 0,
+    WS_TEXT = 1,
+    WS_BINARY = 2,
+    WS_CLOSE = 8,
+    WS_PING = 9,
+    WS_PONG = 10
+};
 
 /* Section 7.4.1. */
 enum ws_status {
@@ -17,8 +24,8 @@ enum ws_status {
     WS_STATUS_INTERNAL_ERROR = 1011
 };
 
-#define WS_MAX_HEADER 14        /* bytes of the longest frame header, masked */
-#define WS_MAX_SERVER_HEADER 10 /* unmasked */
-#define WS_MAX_CONTROL 125      /* payload bytes of a control frame */
+#define WS_MAX_HEADER        14  /* bytes of the longest frame header, masked */
+#define WS_MAX_SERVER_HEADER 10  /* unmasked */
+#define WS_MAX_CONTROL       125 /* payload bytes of a control frame */
 
 #endif

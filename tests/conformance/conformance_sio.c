@@ -73,7 +73,7 @@ static void ack_id(cvn_socket *socket, const cvn_event *event, void *data)
 }
 
 /* An ISO 8601 string with its quotes, as JSON makes of a Date. */
-static const char *iso_now(char ret[40])
+static const char *iso_now(char ret[64])
 {
     struct timespec now;
     struct tm parts;
@@ -81,13 +81,13 @@ static const char *iso_now(char ret[40])
     clock_gettime(CLOCK_REALTIME, &now);
     gmtime_r(&now.tv_sec, &parts);
     strftime(seconds, sizeof seconds, "%Y-%m-%dT%H:%M:%S", &parts);
-    snprintf(ret, 40, "\"%s.%03ldZ\"", seconds, now.tv_nsec / 1000000);
+    snprintf(ret, 64, "\"%s.%03ldZ\"", seconds, now.tv_nsec / 1000000);
     return ret;
 }
 
 static void ack_date(cvn_socket *socket, const cvn_event *event, void *data)
 {
-    char date[40];
+    char date[64];
     UNUSED(socket);
     UNUSED(data);
     cvn_ack(event, iso_now(date));
@@ -164,7 +164,7 @@ static void ask_client(cvn_socket *socket, const cvn_event *event, void *data)
 
 static void emit_date(cvn_socket *socket, const cvn_event *event, void *data)
 {
-    char date[40];
+    char date[64];
     UNUSED(event);
     UNUSED(data);
     cvn_socket_emit(socket, "takeDate", cvn_json(iso_now(date)));
@@ -172,7 +172,7 @@ static void emit_date(cvn_socket *socket, const cvn_event *event, void *data)
 
 static void emit_date_object(cvn_socket *socket, const cvn_event *event, void *data)
 {
-    char date[40], json[64];
+    char date[64], json[96];
     UNUSED(event);
     UNUSED(data);
     snprintf(json, sizeof json, "{\"date\":%s}", iso_now(date));

@@ -21,7 +21,8 @@ static inline size_t guard_mapped(size_t size)
 static inline char *guard_copy(const void *data, size_t size)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE), mapped = guard_mapped(size);
-    char *area = mmap(NULL, mapped + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *area =
+        mmap(NULL, mapped + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (area == MAP_FAILED || mprotect(area + mapped, page, PROT_NONE) != 0)
         abort();
     char *copy = area + mapped - size;
