@@ -228,8 +228,8 @@ enum cvn_error cvn_server_start(cvn_server *server)
     int expected = SERVER_NEW;
     if (!atomic_compare_exchange_strong(&server->state, &expected, SERVER_RUNNING))
         return CVN_ERR_STATE;
-    enum cvn_error error = CVN_OK;
-    if (server->settings.tls_cert_file != NULL)
+    enum cvn_error error = server->sio.registration;
+    if (error == CVN_OK && server->settings.tls_cert_file != NULL)
         error = tls_context_new(server->settings.tls_cert_file, server->settings.tls_key_file,
                                 &server->tls);
     if (error == CVN_OK && server->settings.client_dir != NULL)
@@ -361,8 +361,10 @@ cvn_namespace *cvn_of(cvn_server *server, const char *name)
     if (name == NULL || name[0] == '\0')
         name = "/";
     if (name[0] != '/') {
-        if (snprintf(slashed, sizeof slashed, "/%s", name) >= (int)sizeof slashed)
+        if (snprintf(slashed, sizeof slashed, "/%s", name) >= (int)sizeof slashed) {
+            sio_server_note(&server->sio, CVN_ERR_ARGUMENT);
             return NULL;
+        }
         name = slashed;
     }
     return sio_namespace_get(&server->sio, cvn_str(name));

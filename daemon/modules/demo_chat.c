@@ -247,14 +247,13 @@ struct demo_chat *demo_chat_new(cvn_server *server)
 {
     struct demo_chat *chat = calloc(1, sizeof *chat);
     cvn_namespace *nsp = cvn_of(server, "/demo");
-    if (chat == NULL || nsp == NULL || cvn_on(nsp, "enter", on_enter, chat) != CVN_OK ||
-        cvn_on(nsp, "message", on_message, chat) != CVN_OK ||
-        cvn_on(nsp, "typing", on_typing, chat) != CVN_OK ||
-        cvn_on_disconnect(nsp, on_disconnect, chat) != CVN_OK) {
-        free(chat);
+    if (chat == NULL)
         return NULL;
-    }
     pthread_mutex_init(&chat->lock, NULL);
+    cvn_on(nsp, "enter", on_enter, chat);
+    cvn_on(nsp, "message", on_message, chat);
+    cvn_on(nsp, "typing", on_typing, chat);
+    cvn_on_disconnect(nsp, on_disconnect, chat);
     return chat;
 }
 

@@ -17,8 +17,15 @@ typedef struct cvn_socket cvn_socket;
 typedef struct cvn_event cvn_event;
 typedef struct cvn_next cvn_next;
 
+/*
+ * Registration: before the server starts, on the thread that will start it. A call that fails returns its error (CVN_ERR_ARGUMENT,
+ * CVN_ERR_MEMORY; CVN_ERR_STATE once the server has started), and the server remembers the first one before its start: cvn_server_start
+ * then fails with it. So a program may register everything without looking, and check once.
+ */
+
 /** The namespace of that name ("/", "/chat"), made when it does not exist. NULL when memory has run out, the name is longer than 255
- * bytes, or the server runs already and has no such namespace. A missing leading slash is added. Owned by the server. */
+ * bytes, or the server runs already and has no such namespace; registering on NULL does nothing. A missing leading slash is added. Owned by
+ * the server. */
 CVN_API cvn_namespace *cvn_of(cvn_server *server, const char *name);
 /** Its name with the slash; valid as long as the server. Any thread. */
 CVN_API const char *cvn_namespace_name(const cvn_namespace *nsp);
@@ -30,30 +37,26 @@ CVN_API cvn_server *cvn_namespace_server(const cvn_namespace *nsp);
  * last has accepted.
  */
 typedef void (*cvn_middleware_fn)(cvn_socket *socket, cvn_next *next, void *data);
-CVN_API CVN_MUST_CHECK enum cvn_error cvn_use(cvn_namespace *nsp, cvn_middleware_fn fn, void *data);
+CVN_API enum cvn_error cvn_use(cvn_namespace *nsp, cvn_middleware_fn fn, void *data);
 CVN_API void cvn_next_accept(cvn_next *next);
 /** The client gets CONNECT_ERROR with `message` and, unless NULL, `data` (one JSON value). */
 CVN_API void cvn_next_refuse(cvn_next *next, const char *message, const char *data);
 
 /** A socket has joined the namespace. Its client has already been told. */
 typedef void (*cvn_connection_fn)(cvn_socket *socket, void *data);
-CVN_API CVN_MUST_CHECK enum cvn_error cvn_on_connection(cvn_namespace *nsp, cvn_connection_fn fn,
-                                                        void *data);
+CVN_API enum cvn_error cvn_on_connection(cvn_namespace *nsp, cvn_connection_fn fn, void *data);
 
 /** A socket is about to leave (its rooms are still there) or has left. `reason` is static: "transport close", "client namespace disconnect", ... */
 typedef void (*cvn_disconnect_fn)(cvn_socket *socket, const char *reason, void *data);
-CVN_API CVN_MUST_CHECK enum cvn_error cvn_on_disconnecting(cvn_namespace *nsp, cvn_disconnect_fn fn,
-                                                           void *data);
-CVN_API CVN_MUST_CHECK enum cvn_error cvn_on_disconnect(cvn_namespace *nsp, cvn_disconnect_fn fn,
-                                                        void *data);
+CVN_API enum cvn_error cvn_on_disconnecting(cvn_namespace *nsp, cvn_disconnect_fn fn, void *data);
+CVN_API enum cvn_error cvn_on_disconnect(cvn_namespace *nsp, cvn_disconnect_fn fn, void *data);
 
 /** An event came from a client. `event` and all it holds are valid until the handler returns. */
 typedef void (*cvn_event_fn)(cvn_socket *socket, const cvn_event *event, void *data);
 /** Several handlers of one event run in the order of registration. */
-CVN_API CVN_MUST_CHECK enum cvn_error cvn_on(cvn_namespace *nsp, const char *event, cvn_event_fn fn,
-                                             void *data);
+CVN_API enum cvn_error cvn_on(cvn_namespace *nsp, const char *event, cvn_event_fn fn, void *data);
 /** For every event, before the handlers of its name. */
-CVN_API CVN_MUST_CHECK enum cvn_error cvn_on_any(cvn_namespace *nsp, cvn_event_fn fn, void *data);
+CVN_API enum cvn_error cvn_on_any(cvn_namespace *nsp, cvn_event_fn fn, void *data);
 
 /* --- An event in its handler --- */
 

@@ -87,7 +87,7 @@ typedef struct cvn_options {
 CVN_API cvn_server *cvn_server_new(const cvn_options *options);
 
 /** Listens and starts the workers' threads, then returns. CVN_ERR_SYSTEM (errno: the port is taken, ...), CVN_ERR_TLS, CVN_ERR_MEMORY,
- * CVN_ERR_STATE when started before. */
+ * CVN_ERR_STATE when started before; the error of the first registration that failed. */
 CVN_API CVN_MUST_CHECK enum cvn_error cvn_server_start(cvn_server *server);
 /** The port it listens on; 0 before it does. Any thread. */
 CVN_API uint16_t cvn_server_port(const cvn_server *server);

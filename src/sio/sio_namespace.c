@@ -70,19 +70,25 @@ struct cvn_namespace *sio_namespace_find(const struct sio_server *server, cvn_sl
 struct cvn_namespace *sio_namespace_get(struct sio_server *server, cvn_slice name)
 {
     struct cvn_namespace *nsp = sio_namespace_find(server, name);
-    /* A comma would end the name in the packet's text. */
-    if (nsp != NULL || server->started || name.size > SIO_MAX_NAMESPACE_NAME ||
-        slice_find(name, ',') < name.size)
+    if (nsp != NULL || server->started)
         return nsp;
-    nsp = mem_zalloc(sizeof *nsp + name.size + 1);
-    if (nsp == NULL)
+    /* A comma would end the name in the packet's text. */
+    if (name.size > SIO_MAX_NAMESPACE_NAME || slice_find(name, ',') < name.size) {
+        sio_server_note(server, CVN_ERR_ARGUMENT);
         return NULL;
+    }
+    nsp = mem_zalloc(sizeof *nsp + name.size + 1);
+    if (nsp == NULL) {
+        sio_server_note(server, CVN_ERR_MEMORY);
+        return NULL;
+    }
     nsp->server = server;
     nsp->name_size = name.size;
     memcpy(nsp->name, name.data, name.size);
     map_init(&nsp->events, event_key);
     if (!map_put(&server->namespaces, nsp)) {
         mem_free(nsp);
+        sio_server_note(server, CVN_ERR_MEMORY);
         return NULL;
     }
     return nsp;
@@ -140,15 +146,30 @@ const struct sio_handlers *sio_namespace_event(const struct cvn_namespace *nsp, 
     return entry != NULL ? &entry->handlers : NULL;
 }
 
+enum cvn_error sio_server_note(struct sio_server *server, enum cvn_error error)
+{
+    if (!server->started && server->registration == CVN_OK)
+        server->registration = error;
+    return error;
+}
+
+/* Whether something may be registered on the namespace now. */
+static enum cvn_error check_registration(struct cvn_namespace *nsp, bool is_valid)
+{
+    if (nsp == NULL)
+        return CVN_ERR_ARGUMENT; /* cvn_of has noted why */
+    if (nsp->server->started)
+        return CVN_ERR_STATE;
+    return is_valid ? CVN_OK : sio_server_note(nsp->server, CVN_ERR_ARGUMENT);
+}
+
 static enum cvn_error add_handler(struct cvn_namespace *nsp, struct sio_handlers *handlers,
                                   struct sio_handler handler)
 {
-    if (nsp->server->started)
-        return CVN_ERR_STATE;
     struct sio_handler *items =
         mem_realloc(handlers->items, (handlers->count + 1) * sizeof *handlers->items);
     if (items == NULL)
-        return CVN_ERR_MEMORY;
+        return sio_server_note(nsp->server, CVN_ERR_MEMORY);
     handlers->items = items;
     handlers->items[handlers->count++] = handler;
     return CVN_OK;
@@ -156,26 +177,41 @@ static enum cvn_error add_handler(struct cvn_namespace *nsp, struct sio_handlers
 
 enum cvn_error cvn_use(cvn_namespace *nsp, cvn_middleware_fn fn, void *data)
 {
+    enum cvn_error error = check_registration(nsp, fn != NULL);
+    if (error != CVN_OK)
+        return error;
     return add_handler(nsp, &nsp->middlewares, (struct sio_handler){{.middleware = fn}, data});
 }
 
 enum cvn_error cvn_on_connection(cvn_namespace *nsp, cvn_connection_fn fn, void *data)
 {
+    enum cvn_error error = check_registration(nsp, fn != NULL);
+    if (error != CVN_OK)
+        return error;
     return add_handler(nsp, &nsp->connection, (struct sio_handler){{.connection = fn}, data});
 }
 
 enum cvn_error cvn_on_disconnecting(cvn_namespace *nsp, cvn_disconnect_fn fn, void *data)
 {
+    enum cvn_error error = check_registration(nsp, fn != NULL);
+    if (error != CVN_OK)
+        return error;
     return add_handler(nsp, &nsp->disconnecting, (struct sio_handler){{.disconnect = fn}, data});
 }
 
 enum cvn_error cvn_on_disconnect(cvn_namespace *nsp, cvn_disconnect_fn fn, void *data)
 {
+    enum cvn_error error = check_registration(nsp, fn != NULL);
+    if (error != CVN_OK)
+        return error;
     return add_handler(nsp, &nsp->disconnect, (struct sio_handler){{.disconnect = fn}, data});
 }
 
 enum cvn_error cvn_on_any(cvn_namespace *nsp, cvn_event_fn fn, void *data)
 {
+    enum cvn_error error = check_registration(nsp, fn != NULL);
+    if (error != CVN_OK)
+        return error;
     return add_handler(nsp, &nsp->any, (struct sio_handler){{.event = fn}, data});
 }
 
@@ -199,13 +235,13 @@ static struct sio_event_entry *get_entry(struct cvn_namespace *nsp, cvn_slice ev
 enum cvn_error cvn_on(cvn_namespace *nsp, const char *event, cvn_event_fn fn, void *data)
 {
     cvn_slice name = cvn_str(event);
-    if (nsp->server->started)
-        return CVN_ERR_STATE;
-    if (name.size == 0 || sio_packet_is_reserved(name))
-        return CVN_ERR_ARGUMENT;
+    enum cvn_error error =
+        check_registration(nsp, fn != NULL && name.size > 0 && !sio_packet_is_reserved(name));
+    if (error != CVN_OK)
+        return error;
     struct sio_event_entry *entry = get_entry(nsp, name);
     if (entry == NULL)
-        return CVN_ERR_MEMORY;
+        return sio_server_note(nsp->server, CVN_ERR_MEMORY);
     return add_handler(nsp, &entry->handlers, (struct sio_handler){{.event = fn}, data});
 }
 

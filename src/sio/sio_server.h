@@ -26,8 +26,9 @@ struct sio_options {
 struct sio_server {
     cvn_server *owner;
     struct sio_options options;
-    struct map namespaces; /* of struct cvn_namespace, by name */
-    bool started;          /* namespaces and handlers may no longer change */
+    struct map namespaces;       /* of struct cvn_namespace, by name */
+    bool started;                /* namespaces and handlers may no longer change */
+    enum cvn_error registration; /* the first that failed before the start, or CVN_OK */
     struct sio_adapter *adapter;
     unsigned worker_count;
     struct sio_worker **workers; /* by worker index; NULL before the start */
@@ -49,6 +50,9 @@ void sio_server_release(struct sio_server *server);
 /* Makes the per-worker parts of every namespace; nothing may be registered afterwards. CVN_ERR_MEMORY. */
 enum cvn_error sio_server_prepare(struct sio_server *server, struct sio_worker **workers,
                                   unsigned worker_count);
+
+/* Remembers the error of a registration before the start; returns it. */
+enum cvn_error sio_server_note(struct sio_server *server, enum cvn_error error);
 
 /* The hooks that the application may have for requests; set in the eio_events beside ours. */
 extern const struct eio_events sio_client_events;
