@@ -39,6 +39,7 @@ static void on_stop_check(struct timer *timer)
 static void on_stop_mail(struct mail *mail, struct worker *net)
 {
     struct server_worker *worker = CONTAINER_OF(mail, struct server_worker, stop_mail);
+    listener_drain(worker->listener);
     listener_close(worker->listener);
     worker->listener = NULL;
     eio_server_shutdown(worker->sio.eio);

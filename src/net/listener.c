@@ -203,6 +203,13 @@ uint16_t listener_port(const struct listener *listener)
     return listener->port;
 }
 
+void listener_drain(struct listener *listener)
+{
+    for (int i = 0; i < listener->options.backlog; i++)
+        if (!accept_one(listener))
+            break;
+}
+
 static void on_listener_closed(uv_handle_t *handle)
 {
     struct listener *listener = CONTAINER_OF((uv_poll_t *)handle, struct listener, poll);

@@ -26,6 +26,8 @@ enum cvn_error listener_open(struct worker *worker, const struct listener_option
                              struct listener **ret) __attribute__((warn_unused_result));
 /* The port it is bound to. */
 uint16_t listener_port(const struct listener *listener);
+/* Accepts all that the kernel has queued. Before closing: closing resets them. */
+void listener_drain(struct listener *listener);
 /* Stops accepting; frees itself through the loop. NULL is accepted. */
 void listener_close(struct listener *listener);
 
