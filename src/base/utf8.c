@@ -2,6 +2,7 @@
  * UTF-8 by a state machine over bytes (RFC 3629 section 4's grammar), with a fast path over ASCII. Pure.
  *
  * The state is 0 between characters, else what the next byte may be: the number of bytes still to come and its allowed range.
+ * NO_CHARACTER is the state that allows no byte and stays: text that was refused is refused for good.
  */
 #include "base/utf8.h"
 #if defined(__SSE2__)
@@ -66,18 +67,18 @@ bool utf8_feed(struct utf8_state *state, cvn_slice piece)
             if (i == piece.size)
                 break;
             now = state_behind_lead(bytes[i++]);
-            if (now == NO_CHARACTER)
-                return false;
             continue;
         }
         unsigned char byte = bytes[i++];
         uint32_t left = (now & 0xff) - 1;
-        if (byte < now >> 16 || byte > (now >> 8 & 0xff))
-            return false;
+        if (byte < now >> 16 || byte > (now >> 8 & 0xff)) {
+            now = NO_CHARACTER;
+            break;
+        }
         now = left == 0 ? 0 : EXPECT(0x80, 0xbf, left);
     }
     state->state = now;
-    return true;
+    return now != NO_CHARACTER;
 }
 
 bool utf8_is_valid(cvn_slice text)

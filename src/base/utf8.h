@@ -11,7 +11,7 @@ bool utf8_is_valid(cvn_slice text);
 struct utf8_state {
     uint32_t state; /* 0 at a character boundary */
 };
-/* False once the text can no longer become valid. */
+/* False once the text can no longer become valid, and for every piece from then on. */
 bool utf8_feed(struct utf8_state *state, cvn_slice piece);
 static inline bool utf8_is_complete(const struct utf8_state *state)
 {
