@@ -22,7 +22,8 @@ static inline bool slice_eq(cvn_slice a, cvn_slice b)
 /* The rest of `slice` after its first `count` bytes; `count` must not exceed its size. */
 static inline cvn_slice slice_from(cvn_slice slice, size_t count)
 {
-    return (cvn_slice){slice.data + count, slice.size - count};
+    /* NULL + 0 is undefined in C11 */
+    return (cvn_slice){count > 0 ? slice.data + count : slice.data, slice.size - count};
 }
 
 static inline bool slice_starts_with(cvn_slice slice, cvn_slice prefix)
