@@ -6,14 +6,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-static _Thread_local uint64_t asked;     /* allocations so far */
-static _Thread_local uint64_t fail_from; /* the number of the first one to fail; 0: none */
-static _Thread_local uint64_t fail_until;
+static _Thread_local uint64_t asked; /* allocations so far */
+static _Thread_local uint64_t failures_left;
+static _Thread_local uint64_t successes_left; /* before the failures */
 
 static bool must_fail(void)
 {
     asked++;
-    return fail_until != 0 && asked >= fail_from && asked < fail_until;
+    if (failures_left == 0)
+        return false;
+    if (successes_left > 0) {
+        successes_left--;
+        return false;
+    }
+    failures_left--;
+    return true;
 }
 
 void *mem_alloc(size_t size)
@@ -46,8 +53,8 @@ void mem_free(void *memory)
 
 void mem_fail_after(uint64_t successes, uint64_t failures)
 {
-    fail_from = asked + successes + 1;
-    fail_until = failures > 0 ? fail_from + failures : 0;
+    successes_left = successes;
+    failures_left = failures;
 }
 
 uint64_t mem_allocation_count(void)
