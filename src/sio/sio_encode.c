@@ -31,13 +31,15 @@ static enum cvn_error check_args(cvn_args args, const struct sio_encode_limits *
     return CVN_OK;
 }
 
-static bool encode_binaries(cvn_args args, struct sio_frames *frames)
+static bool encode_binaries(cvn_args args, struct message *ret[])
 {
-    while (frames->binary_count < args.attachment_count) {
-        struct message *binary = eio_packet_encode_binary(args.attachments[frames->binary_count]);
-        if (binary == NULL)
+    for (size_t i = 0; i < args.attachment_count; i++) {
+        ret[i] = eio_packet_encode_binary(args.attachments[i]);
+        if (ret[i] == NULL) {
+            while (i > 0)
+                message_unref(ret[--i]);
             return false;
-        frames->binaries[frames->binary_count++] = binary;
+        }
     }
     return true;
 }
@@ -68,14 +70,17 @@ enum cvn_error sio_encode_event(cvn_slice nsp, const char *event, const uint64_t
         .list = args.json,
         .brackets = true,
     };
-    ret->binary_count = 0;
-    ret->text = encode_text(&text);
-    if (ret->text == NULL)
+    struct message *binaries[SIO_MAX_ATTACHMENTS];
+    struct message *message = encode_text(&text);
+    if (message == NULL)
         return CVN_ERR_MEMORY;
-    if (!encode_binaries(args, ret)) {
-        sio_frames_release(ret);
+    if (!encode_binaries(args, binaries)) {
+        message_unref(message);
         return CVN_ERR_MEMORY;
     }
+    ret->text = message;
+    ret->binary_count = args.attachment_count;
+    memcpy(ret->binaries, binaries, args.attachment_count * sizeof *binaries);
     return CVN_OK;
 }
 
