@@ -56,6 +56,11 @@ export class Program {
     this.#child.kill(name);
   }
 
+  /** Resolves to {code, signal} when it has ended, whenever that is. */
+  ended() {
+    return this.#exited;
+  }
+
   async exit() {
     return within(this.#exited, "the program to end");
   }
