@@ -5,18 +5,24 @@
 #define PIECE                                                                                      \
     49152 /* bytes encoded at a time: a multiple of 3, and within the int that OpenSSL takes */
 
+/* The last group goes through `last`, because OpenSSL writes a NUL behind it. */
 bool base64_append(struct buf *buf, cvn_slice bytes)
 {
-    /* EVP_EncodeBlock ends with a NUL. */
-    if (!buf_reserve(buf, base64_encoded_size(bytes.size) + 1))
+    unsigned char last[5];
+    if (!buf_reserve(buf, base64_encoded_size(bytes.size)))
         return false;
-    while (bytes.size > 0) {
-        size_t piece = bytes.size < PIECE ? bytes.size : PIECE;
+    while (bytes.size > 3) {
+        size_t piece = (bytes.size - 1) / 3 * 3;
+        if (piece > PIECE)
+            piece = PIECE;
         buf->size += (size_t)EVP_EncodeBlock((unsigned char *)buf->data + buf->size,
                                              (const unsigned char *)bytes.data, (int)piece);
         bytes = slice_from(bytes, piece);
     }
-    return true;
+    if (bytes.size == 0)
+        return true;
+    int size = EVP_EncodeBlock(last, (const unsigned char *)bytes.data, (int)bytes.size);
+    return buf_append(buf, slice_of(last, (size_t)size));
 }
 
 static bool in_alphabet(char c)
@@ -40,20 +46,24 @@ static bool is_clean(cvn_slice text, size_t *ret_padding)
     return true;
 }
 
+/* The last group goes through `last`, because padding decodes as zero bytes, for which there may be no room. */
 bool base64_decode(struct buf *buf, cvn_slice text)
 {
+    unsigned char last[3];
     size_t padding;
-    if (!is_clean(text, &padding) || !buf_reserve(buf, text.size / 4 * 3))
+    if (!is_clean(text, &padding) || !buf_reserve(buf, text.size / 4 * 3 - padding))
         return false;
-    while (text.size > 0) {
-        size_t piece = text.size < PIECE ? text.size : PIECE;
+    while (text.size > 4) {
+        size_t piece = text.size - 4 < PIECE ? text.size - 4 : PIECE;
         int done = EVP_DecodeBlock((unsigned char *)buf->data + buf->size,
                                    (const unsigned char *)text.data, (int)piece);
         buf->size += (size_t)done;
         text = slice_from(text, piece);
     }
-    buf->size -= padding; /* decoded as zero bytes */
-    return true;
+    if (text.size == 0)
+        return true;
+    EVP_DecodeBlock(last, (const unsigned char *)text.data, 4);
+    return buf_append(buf, slice_of(last, 3 - padding));
 }
 
 void base64url_encode15(const uint8_t bytes[15], char ret[20])
