@@ -128,7 +128,7 @@ extern const struct load_mode load_echo, load_broadcast, load_rooms, load_connec
 
 struct load_options {
     unsigned port, pid, connections, depth, bytes, rooms, members, publishers, life;
-    double seconds, warmup, rate;
+    double seconds, warmup, rate, patience;
     uint64_t messages; /* ends the measuring when so many were counted; 0: time alone does */
     bool polling;
 };

@@ -14,7 +14,6 @@
 #define EVENTS_A_TURN       256
 #define OPENING_AT_ONCE     128                /* stays below every server's listen backlog */
 #define SETTLE_TIME         (60 * LOAD_SECOND) /* for all clients to connect */
-#define DRAIN_TIME          (20 * LOAD_SECOND) /* for all answers to come */
 #define MICROSECONDS(nanos) ((double)(nanos) / 1e3)
 
 uint64_t load_clock(void)
@@ -119,7 +118,7 @@ static uint64_t advance(struct load *load, uint64_t *phase_start_ns)
             stop_measuring(load);
         break;
     case LOAD_DRAIN:
-        length = DRAIN_TIME;
+        length = nanos(options->patience);
         if (load->inflight == 0)
             return 0;
         if (elapsed >= length)

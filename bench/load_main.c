@@ -22,6 +22,7 @@ static const struct option names[] = {{"port", required_argument, NULL, 'p'},
                                       {"rate", required_argument, NULL, 'R'},
                                       {"messages", required_argument, NULL, 'M'},
                                       {"polling", no_argument, NULL, 'o'},
+                                      {"patience", required_argument, NULL, 't'},
                                       {"help", no_argument, NULL, 'h'},
                                       {NULL, 0, NULL, 0}};
 
@@ -44,6 +45,7 @@ static void print_usage(FILE *out)
         "  --rate N         broadcast, rooms: publications a second (0: closed loop)\n"
         "  --seconds S      to measure (2)          --warmup S      before that (0.5)\n"
         "  --messages N     ends the measuring earlier\n"
+        "  --patience S     for what the server still owes at the end (20)\n"
         "  --polling        HTTP long-polling instead of WebSocket\n",
         out);
 }
@@ -104,6 +106,9 @@ static void parse_option(struct load_options *options, int option)
     case 'M':
         options->messages = (uint64_t)parse_number(optarg, 1, 1e12);
         break;
+    case 't':
+        options->patience = parse_number(optarg, 0, 300);
+        break;
     case 'o':
         options->polling = true;
         break;
@@ -136,7 +141,8 @@ int main(int argc, char **argv)
                                            .publishers = 1,
                                            .life = 10,
                                            .seconds = 2,
-                                           .warmup = 0.5}};
+                                           .warmup = 0.5,
+                                           .patience = 20}};
     int option;
     while ((option = getopt_long(argc, argv, "", names, NULL)) != -1)
         parse_option(&load.options, option);
