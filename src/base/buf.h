@@ -26,7 +26,8 @@ bool buf_append(struct buf *buf, cvn_slice bytes);
 bool buf_append_byte(struct buf *buf, char byte);
 bool buf_append_str(struct buf *buf, const char *text);
 bool buf_append_u64(struct buf *buf, uint64_t number);
-bool buf_vprintf(struct buf *buf, const char *format, va_list args);
+bool buf_vprintf(struct buf *buf, const char *format, va_list args)
+    __attribute__((format(printf, 2, 0)));
 bool buf_printf(struct buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Drops the first `count` bytes, moving the rest to the front. */
