@@ -26,7 +26,7 @@ struct sio_handshake *sio_handshake_new(const struct http_head *head, const char
     for (size_t i = 0; i < head->field_count; i++)
         fields += head->fields[i].name.size + head->fields[i].value.size + 2;
     struct sio_handshake *handshake =
-        mem_alloc(sizeof *handshake + head->target.size + fields + peer.size);
+        mem_alloc(sizeof *handshake + head->target.size + fields + peer.size + 1);
     if (handshake == NULL)
         return NULL;
     atomic_init(&handshake->refs, 1);
@@ -45,7 +45,7 @@ struct sio_handshake *sio_handshake_new(const struct http_head *head, const char
         *at++ = '\n';
     }
     handshake->address = slice_of(at, peer.size);
-    put(at, peer);
+    *put(at, peer) = '\0'; /* the application gets it as a C string */
     return handshake;
 }
 

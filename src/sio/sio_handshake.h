@@ -16,7 +16,7 @@ struct sio_handshake {
     int64_t issued_ms; /* wall clock, since 1970 */
     cvn_slice url;     /* as in the request line */
     cvn_slice fields;  /* "name:value\n" each, names in lower case */
-    cvn_slice address;
+    cvn_slice address; /* with a NUL behind it */
     char block[];
 };
 
