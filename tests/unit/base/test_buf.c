@@ -224,7 +224,8 @@ static void test_consume(void **state)
 static void test_model(void **state)
 {
     (void)state;
-    for (seed = 1; seed < 300; seed++) {
+    for (unsigned round = 1; round < 300; round++) {
+        seed = round;
         char model[MODEL_MAX], piece[400];
         size_t size = 0, max = random_below(MODEL_MAX + 1);
         bool failed = false;
