@@ -113,12 +113,18 @@ static void free_next(struct cvn_next *next)
     mem_free(next);
 }
 
+/* Whether it may still join: a middleware may have cut the connection that only ends with the turn. */
+static bool is_waiting(const struct cvn_socket *socket)
+{
+    return socket->state == SIO_SOCKET_CONNECTING && eio_session_is_open(socket->client->session);
+}
+
 /* Asks one middleware after the other, as long as they answer within their call. */
 static void run_middlewares(struct cvn_next *next)
 {
     struct cvn_socket *socket = next->socket;
     const struct sio_handlers *middlewares = &socket->local->nsp->middlewares;
-    while (socket->state == SIO_SOCKET_CONNECTING && next->index < middlewares->count) {
+    while (is_waiting(socket) && next->index < middlewares->count) {
         const struct sio_handler *handler = &middlewares->items[next->index];
         next->running = true;
         next->accepted = false;
@@ -129,7 +135,7 @@ static void run_middlewares(struct cvn_next *next)
         }
         next->index++;
     }
-    if (socket->state == SIO_SOCKET_CONNECTING)
+    if (is_waiting(socket))
         join(socket);
     free_next(next);
 }
@@ -143,11 +149,11 @@ void cvn_next_accept(cvn_next *next)
     run_middlewares(next);
 }
 
-/* {"message":M} or {"message":M,"data":D} */
+/* {"message":M} or {"message":M,"data":D}. Without memory for it the connection ends: a client must not wait for an answer in vain. */
 static void send_refusal(struct cvn_socket *socket, const char *message, const char *data)
 {
     struct buf json;
-    buf_init(&json, 65536);
+    buf_init(&json, 64 + 6 * cvn_str(message).size + cvn_str(data).size); /* 6: an escape */
     buf_append_str(&json, "{\"message\":");
     json_append_string(&json, cvn_str(message));
     if (data != NULL && json_is_valid(cvn_str(data), JSON_MAX_DEPTH)) {
@@ -157,7 +163,9 @@ static void send_refusal(struct cvn_socket *socket, const char *message, const c
         log_write(LOG_ERROR, "the data of a refusal in %s is no JSON", socket->local->nsp->name);
     }
     buf_append_byte(&json, '}');
-    if (!json.failed)
+    if (json.failed)
+        sio_client_send(socket->client, NULL);
+    else
         sio_socket_send_control(socket, SIO_CONNECT_ERROR, buf_slice(&json));
     buf_release(&json);
 }

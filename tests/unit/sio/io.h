@@ -152,9 +152,9 @@ static struct client *io_client(struct io *io, unsigned worker)
 /* The client's next packet as text; fails when there is none. */
 static const char *io_read(struct client *client)
 {
-    unsigned opcode;
-    char *data;
-    size_t size;
+    unsigned opcode = 0;
+    char *data = NULL;
+    size_t size = 0;
     if (!ws_receive(client, &opcode, &data, &size))
         fail_msg("nothing to read");
     assert_int_equal(opcode, 1);
@@ -194,9 +194,9 @@ static struct client *io_joined(struct io *io, unsigned worker, cvn_socket **ret
 
 static void assert_binary(struct client *client, cvn_slice expected)
 {
-    unsigned opcode;
-    char *data;
-    size_t size;
+    unsigned opcode = 0;
+    char *data = NULL;
+    size_t size = 0;
     assert_true(ws_receive(client, &opcode, &data, &size));
     assert_int_equal(opcode, 2);
     assert_true(slice_eq(slice_of(data, size), expected));
