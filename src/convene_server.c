@@ -2,8 +2,9 @@
  * A server's life: workers made and joined, listening, the orderly stop. Called from the application's thread; what runs on a
  * worker says so.
  *
- * The orderly stop of a worker: the listener closes, every session is told and closes, then, as soon as nobody is left or the deadline
- * has passed, the loop ends. Connections that only hold an idle HTTP keep-alive are cut shortly after the last session.
+ * The orderly stop of a worker: every session is told and closes. The listener stays until the last one has gone, because a polling client
+ * may be between two polls and has to come back to hear of it (new sessions get 503). Then, as soon as nobody is left or the deadline has
+ * passed, the loop ends. Connections that only hold an idle HTTP keep-alive are cut shortly after the last session.
  */
 #include "convene_server.h"
 #include "base/log.h"
@@ -12,7 +13,8 @@
 #include <signal.h>
 
 #define STOP_CHECK_MS 10
-#define STOP_GRACE_MS 250 /* for bytes on the way, once every session has gone */
+#define STOP_GRACE_MS 250  /* for bytes on the way, once every session has gone */
+#define STOP_POLL_MS  2000 /* for the next poll of whoever has no connection just now */
 
 /* --- On a worker --- */
 
@@ -22,28 +24,47 @@ static void on_accept(struct conn *conn, void *app)
     http_conn_start(conn, &server_http_events, &worker->server->settings.http, worker->server);
 }
 
+static void stop_listening(struct server_worker *worker)
+{
+    if (worker->listener == NULL)
+        return;
+    listener_drain(worker->listener);
+    listener_close(worker->listener);
+    worker->listener = NULL;
+}
+
+/* How long the worker may stay as it is now: it has nobody, or only sessions that no connection belongs to. 0: as long as it takes. */
+static uint64_t patience_ms(const struct server_worker *worker)
+{
+    if (eio_server_session_count(worker->sio.eio) == 0)
+        return worker->worker.conn_count == 0 ? STOP_CHECK_MS : STOP_GRACE_MS;
+    return worker->worker.conn_count == 0 ? STOP_POLL_MS : 0;
+}
+
 static void on_stop_check(struct timer *timer)
 {
     struct server_worker *worker = CONTAINER_OF(timer, struct server_worker, stop_timer);
     uint64_t now_ms = worker_now_ms(&worker->worker);
-    bool has_sessions = eio_server_session_count(worker->sio.eio) > 0;
-    if (!has_sessions && worker->cut_deadline_ms == 0)
-        worker->cut_deadline_ms = now_ms + STOP_GRACE_MS;
-    bool cut = worker->cut_deadline_ms != 0 && now_ms >= worker->cut_deadline_ms;
-    if (worker->worker.conn_count == 0 || cut || now_ms >= worker->stop_deadline_ms)
+    uint64_t patience = patience_ms(worker);
+    if (patience == 0)
+        worker->quiet_since_ms = now_ms;
+    if (eio_server_session_count(worker->sio.eio) == 0)
+        stop_listening(worker);
+    if (now_ms >= worker->stop_deadline_ms ||
+        (patience != 0 && now_ms - worker->quiet_since_ms >= patience)) {
+        stop_listening(worker);
         worker_stop(&worker->worker);
-    else
+    } else {
         wheel_arm(&worker->worker.wheel, timer, STOP_CHECK_MS);
+    }
 }
 
 static void on_stop_mail(struct mail *mail, struct worker *net)
 {
     struct server_worker *worker = CONTAINER_OF(mail, struct server_worker, stop_mail);
-    listener_drain(worker->listener);
-    listener_close(worker->listener);
-    worker->listener = NULL;
     eio_server_shutdown(worker->sio.eio);
     worker->stop_deadline_ms = worker_now_ms(net) + worker->server->settings.shutdown_timeout_ms;
+    worker->quiet_since_ms = worker_now_ms(net);
     worker->stop_timer.fire = on_stop_check;
     wheel_arm(&net->wheel, &worker->stop_timer, 0);
 }
@@ -173,6 +194,7 @@ static enum cvn_error open_listener(struct cvn_server *server, struct server_wor
         .host = host,
         .port = server->port != 0 ? server->port : server->settings.port,
         .backlog = server->settings.backlog,
+        .exclusive = server->port == 0,
         .tls = server->tls,
         .limits = &server->settings.conn,
         .on_accept = on_accept,
@@ -195,8 +217,13 @@ static enum cvn_error listen_all(struct cvn_server *server)
             host = "0.0.0.0";
             error = open_listener(server, &server->workers[i], host);
         }
-        if (error != CVN_OK)
+        if (error != CVN_OK) {
+            int saved = errno;
+            log_write(LOG_ERROR, "cannot listen on %s, port %u: %s", host, server->settings.port,
+                      error == CVN_ERR_ARGUMENT ? "not a numeric address" : strerror(saved));
+            errno = saved;
             return error;
+        }
     }
     return CVN_OK;
 }

@@ -22,7 +22,7 @@ struct server_worker {
     bool has_thread;
     struct mail stop_mail;
     struct timer stop_timer; /* looks whether everybody has gone */
-    uint64_t stop_deadline_ms, cut_deadline_ms;
+    uint64_t stop_deadline_ms, quiet_since_ms;
 };
 
 /* The options in the form in which the layers want them; strings and lists are the server's own copies. */

@@ -8,10 +8,30 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* Like mkdir -p: parents as everybody's directories are, the last one for us alone. */
+static bool make_directory(const char *path)
+{
+    char parent[4096];
+    size_t size = strlen(path);
+    if (size >= sizeof parent) {
+        errno = ENAMETOOLONG;
+        return false;
+    }
+    for (size_t i = 1; i < size; i++) {
+        if (path[i] != '/' || path[i - 1] == '/')
+            continue;
+        memcpy(parent, path, i);
+        parent[i] = '\0';
+        if (mkdir(parent, 0755) != 0 && errno != EEXIST)
+            return false;
+    }
+    return mkdir(path, 0700) == 0 || errno == EEXIST;
+}
+
 bool data_dir_open(const char *path)
 {
     char lock[4096];
-    if (mkdir(path, 0700) != 0 && errno != EEXIST) {
+    if (!make_directory(path)) {
         fprintf(stderr, "convened: cannot make %s: %s\n", path, strerror(errno));
         return false;
     }

@@ -93,7 +93,7 @@ CVN_API CVN_MUST_CHECK enum cvn_error cvn_server_start(cvn_server *server);
 CVN_API uint16_t cvn_server_port(const cvn_server *server);
 /** Number of workers. Any thread. */
 CVN_API unsigned cvn_server_workers(const cvn_server *server);
-/** Asks for an orderly stop: no new connections, every client is told, output is flushed. Returns at once. Any thread, any number of times. */
+/** Asks for an orderly stop: no new sessions (503), every client is told, output is flushed. Returns at once. Any thread, any number of times. */
 CVN_API void cvn_server_stop(cvn_server *server);
 /** Waits until a started server has stopped. Not from a worker. */
 CVN_API void cvn_server_wait(cvn_server *server);

@@ -137,14 +137,16 @@ static bool set_flag(int fd, int level, int option, int value)
     return setsockopt(fd, level, option, &value, sizeof value) == 0;
 }
 
-/* A bound and listening descriptor, or -1 with errno. */
-static int open_socket(union address *address, socklen_t size, int backlog, uint16_t *ret_port)
+/* A bound and listening descriptor, or -1 with errno. With `share` others of this user may listen beside it. */
+static int open_socket(union address *address, socklen_t size, int backlog, bool share,
+                       uint16_t *ret_port)
 {
     int fd = socket(address->any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -1;
     /* TCP_NODELAY is inherited by what is accepted: one system call less for each connection. */
-    if (!set_flag(fd, SOL_SOCKET, SO_REUSEADDR, 1) || !set_flag(fd, SOL_SOCKET, SO_REUSEPORT, 1) ||
+    if (!set_flag(fd, SOL_SOCKET, SO_REUSEADDR, 1) ||
+        !set_flag(fd, SOL_SOCKET, SO_REUSEPORT, share) ||
         !set_flag(fd, IPPROTO_TCP, TCP_NODELAY, 1))
         goto fail;
     if (address->any.sa_family == AF_INET6 && !set_flag(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0))
@@ -164,6 +166,16 @@ fail:;
     return -1;
 }
 
+/* False, with errno, when somebody else listens there: with SO_REUSEPORT alone two servers would silently share the clients. */
+static bool is_free(union address address, socklen_t size)
+{
+    uint16_t port;
+    int fd = open_socket(&address, size, 1, false, &port);
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0;
+}
+
 enum cvn_error listener_open(struct worker *worker, const struct listener_options *options,
                              struct listener **ret)
 {
@@ -177,7 +189,10 @@ enum cvn_error listener_open(struct worker *worker, const struct listener_option
     listener->options = *options;
     listener->worker = worker;
     listener->rest.fire = on_rested;
-    listener->fd = open_socket(&address, size, options->backlog, &listener->port);
+    listener->fd = -1;
+    if (options->exclusive && options->port != 0 && !is_free(address, size))
+        goto fail;
+    listener->fd = open_socket(&address, size, options->backlog, true, &listener->port);
     if (listener->fd < 0)
         goto fail;
     int error = uv_poll_init_socket(worker->loop, &listener->poll, listener->fd);

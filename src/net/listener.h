@@ -14,6 +14,8 @@ struct listener_options {
     const char *host; /* address to bind, "::" or "0.0.0.0" for all */
     uint16_t port;    /* 0: any; the first listener's port is then given to the others */
     int backlog;
+    bool
+        exclusive; /* fail with EADDRINUSE when somebody listens there already; for a server's first listener */
     struct tls_context *tls; /* NULL: plain; must outlive the listener */
     const struct conn_limits *limits;
     /* A connection came in; call conn_set_owner or conn_close before returning. */

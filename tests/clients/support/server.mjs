@@ -11,6 +11,8 @@ const buildDir = process.env.CONVENE_BUILD_DIR ?? join(root, "build/release");
 /** Whether the reference server stands in for ours, to test the tests. */
 export const isReference = process.env.CONVENE_TARGET === "reference";
 
+export const daemonFile = join(buildDir, "convened");
+
 const DEADLINE_MS = 20_000; // for anything a test waits for; sanitized servers on busy machines are slow
 
 /** A program that prints "listening on ...:PORT". */
@@ -117,9 +119,8 @@ export async function startContract(t, contract, { workers = 1, port = 0 } = {})
 
 /** Runs the daemon in development mode. */
 export async function startDaemon(t, dataDir, args = []) {
-  const file = join(buildDir, "convened");
-  if (!existsSync(file)) throw new Error(`${file} has not been built`);
-  const program = new Program(file, ["--dev", "--port", "0", "--data", dataDir, ...args]);
+  if (!existsSync(daemonFile)) throw new Error(`${daemonFile} has not been built`);
+  const program = new Program(daemonFile, ["--dev", "--port", "0", "--data", dataDir, ...args]);
   t.after(() => program.stop());
   return program.listening();
 }
