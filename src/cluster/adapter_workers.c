@@ -59,7 +59,8 @@ static size_t names_size(const cvn_slice *names, size_t count)
 static void copy_names(cvn_slice *to, const cvn_slice *names, size_t count, char **bytes)
 {
     for (size_t i = 0; i < count; i++) {
-        memcpy(*bytes, names[i].data, names[i].size);
+        if (names[i].size > 0)
+            memcpy(*bytes, names[i].data, names[i].size);
         to[i] = slice_of(*bytes, names[i].size);
         *bytes += names[i].size;
     }
