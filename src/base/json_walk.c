@@ -130,18 +130,40 @@ cvn_slice json_inside(cvn_slice container)
     return slice_of(container.data + 1, container.size - 2);
 }
 
-/* Whether the JSON string `string` reads `text` when decoded. */
+/* Bytes of the escape at the front of `text`; two surrogates that belong together are one. */
+static size_t escape_size(cvn_slice text)
+{
+    const char *c = text.data;
+    if (text.size < 6 || c[1] != 'u')
+        return text.size < 2 ? text.size : 2;
+    bool is_pair = text.size >= 12 && (c[2] | 32) == 'd' && memchr("89abAB", c[3], 6) != NULL &&
+                   c[6] == '\\' && c[7] == 'u' && (c[8] | 32) == 'd' &&
+                   memchr("cdefCDEF", c[9], 8) != NULL;
+    return is_pair ? 12 : 6;
+}
+
+/* Whether the JSON string `string` reads `text` when decoded: runs of plain characters and escapes in turn. */
 static bool string_is(cvn_slice string, cvn_slice text)
 {
-    char memory[256];
-    cvn_slice plain;
-    if (json_plain_string(string, &plain))
-        return slice_eq(plain, text);
-    if (text.size > sizeof memory)
-        return false;
-    /* One byte more than needed would fail: a longer string is another one. */
-    struct buf decoded = {.data = memory, .capacity = sizeof memory, .max = sizeof memory};
-    return json_unescape(&decoded, string) && slice_eq(buf_slice(&decoded), text);
+    cvn_slice inside = json_inside(string);
+    for (;;) {
+        cvn_slice plain = slice_of(inside.data, slice_find(inside, '\\'));
+        if (!slice_starts_with(text, plain))
+            return false;
+        text = slice_from(text, plain.size);
+        inside = slice_from(inside, plain.size);
+        if (inside.size == 0)
+            return text.size == 0;
+        char memory[4];
+        struct buf decoded = {.data = memory, .capacity = sizeof memory, .max = sizeof memory};
+        size_t size = escape_size(inside);
+        /* json_unescape does not look at what stands for the quotes. */
+        if (!json_unescape(&decoded, slice_of(inside.data - 1, size + 2)) ||
+            !slice_starts_with(text, buf_slice(&decoded)))
+            return false;
+        text = slice_from(text, decoded.size);
+        inside = slice_from(inside, size);
+    }
 }
 
 cvn_slice json_get(cvn_slice object, cvn_slice key)
@@ -166,5 +188,16 @@ bool json_plain_string(cvn_slice string, cvn_slice *ret)
 
 bool json_to_u64(cvn_slice value, uint64_t *ret)
 {
-    return slice_to_u64(skip_space_at_end(skip_space(value)), ret);
+    uint64_t number = 0;
+    value = skip_space_at_end(skip_space(value));
+    if (value.size == 0)
+        return false;
+    for (size_t i = 0; i < value.size; i++) {
+        char c = value.data[i];
+        if (c < '0' || c > '9' || __builtin_mul_overflow(number, 10, &number) ||
+            __builtin_add_overflow(number, (uint64_t)(c - '0'), &number))
+            return false;
+    }
+    *ret = number;
+    return true;
 }
