@@ -108,6 +108,11 @@ static void set_engine(struct eio_options *ret, const cvn_options *options)
     ret->origins.credentials = options->origin_credentials;
 }
 
+static size_t product(size_t a, size_t b)
+{
+    return b != 0 && a > SIZE_MAX / b ? SIZE_MAX : a * b;
+}
+
 static void set_socketio(struct sio_options *ret, const cvn_options *options, size_t max_payload)
 {
     unsigned attachments = (unsigned)or_default(options->max_attachments, 10);
@@ -119,13 +124,15 @@ static void set_socketio(struct sio_options *ret, const cvn_options *options, si
         .max_sockets_per_connection = (unsigned)or_default(options->max_sockets_per_connection, 64),
         .max_rooms_per_socket = (unsigned)or_default(options->max_rooms_per_socket, 1000),
         .max_pending_acks = (unsigned)or_default(options->max_pending_acks, 1000),
-        .max_attachment_bytes = attachments * max_payload,
+        .max_attachment_bytes = product(attachments, max_payload),
     };
 }
 
 bool server_settings_init(struct server_settings *ret, const cvn_options *options)
 {
     memset(ret, 0, sizeof *ret);
+    ret->log = options->log; /* first: it hears of the others */
+    ret->hook_data = options->hook_data;
     if (!check_ranges(options))
         return false;
     ret->port = options->port;
@@ -137,10 +144,8 @@ bool server_settings_init(struct server_settings *ret, const cvn_options *option
     ret->conn = (struct conn_limits){ret->eio.send_high_water, ret->eio.send_max};
     ret->http = (struct http_limits){options->http_head_timeout_ms, options->http_body_timeout_ms,
                                      options->http_idle_timeout_ms};
-    ret->hook_data = options->hook_data;
     ret->allow_request = options->allow_request;
     ret->on_headers = options->on_headers;
-    ret->log = options->log;
     if (!copy_origins(ret, options->origins) || !copy_path(ret, options->path))
         return false;
     const char *client_dir = options->client_dir != NULL ? options->client_dir : CONVENE_CLIENT_DIR;

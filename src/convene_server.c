@@ -101,13 +101,17 @@ cvn_server *cvn_server_new(const cvn_options *options)
     struct cvn_server *server = mem_zalloc(sizeof *server);
     if (server == NULL)
         return NULL;
-    if (!server_settings_init(&server->settings, options != NULL ? options : &defaults)) {
+    if (options == NULL)
+        options = &defaults;
+    if (options->log != NULL)
+        log_set_sink(forward_log, server, LOG_DEBUG);
+    if (!server_settings_init(&server->settings, options)) {
+        if (options->log != NULL)
+            log_set_sink(NULL, NULL, LOG_WARN);
         server_settings_release(&server->settings);
         mem_free(server);
         return NULL;
     }
-    if (server->settings.log != NULL)
-        log_set_sink(forward_log, server, LOG_DEBUG);
     sio_server_init(&server->sio, server, &server->settings.sio);
     server->eio_events = sio_client_events;
     server->eio_events.on_allow = server_on_allow;
