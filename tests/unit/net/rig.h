@@ -1,0 +1,142 @@
+/*
+ * A worker that runs on the test's own thread, and connections on socket pairs whose other end the test holds. A test waits for what it
+ * expects with UNTIL; a deadline fails it. Time that must pass is given to the wheel.
+ */
+#ifndef TEST_NET_RIG_H
+#define TEST_NET_RIG_H
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include "base/mem.h"
+#include "net/net_internal.h"
+
+#define DEADLINE_MS 30000
+
+struct rig {
+    struct worker worker;
+    uv_timer_t deadline;
+};
+
+/* What a connection told its owner. */
+struct ear {
+    struct conn *conn; /* NULL after on_close */
+    struct buf_of_test {
+        char *data;
+        size_t size;
+    } heard;
+    size_t data_calls, drains, closes;
+    enum conn_reason reason;
+    void (*also_on_data)(struct ear *ear, const char *data, size_t size);
+};
+
+static void rig_on_deadline(uv_timer_t *timer)
+{
+    (void)timer;
+    fail_msg("waited in vain");
+}
+
+static void rig_start(struct rig *rig)
+{
+    assert_int_equal(worker_init(&rig->worker, 0, NULL), CVN_OK);
+    uv_timer_init(rig->worker.loop, &rig->deadline);
+    uv_timer_start(&rig->deadline, rig_on_deadline, DEADLINE_MS, 0);
+}
+
+/* Closes every connection and runs the loop dry. */
+static void rig_end(struct rig *rig)
+{
+    uv_close((uv_handle_t *)&rig->deadline, NULL);
+    worker_stop(&rig->worker);
+    worker_run(&rig->worker);
+    worker_release(&rig->worker);
+}
+
+/* Turns that do not block: the end of a turn, before which the loop would sleep, is where most of what is waited for happens. */
+#define UNTIL(rig, condition)                                                                      \
+    do {                                                                                           \
+        while (!(condition))                                                                       \
+            uv_run((rig)->worker.loop, UV_RUN_NOWAIT);                                             \
+    } while (0)
+
+/* Some turns without blocking: for what must not happen. */
+static void rig_turns(struct rig *rig, int count)
+{
+    for (int i = 0; i < count; i++)
+        uv_run(rig->worker.loop, UV_RUN_NOWAIT);
+}
+
+static void ear_on_data(struct conn *conn, char *data, size_t size)
+{
+    struct ear *ear = conn_owner(conn);
+    assert_ptr_equal(worker_current(), conn_worker(conn));
+    ear->heard.data = realloc(ear->heard.data, ear->heard.size + size);
+    assert_non_null(ear->heard.data);
+    memcpy(ear->heard.data + ear->heard.size, data, size);
+    ear->heard.size += size;
+    ear->data_calls++;
+    if (ear->also_on_data != NULL)
+        ear->also_on_data(ear, data, size);
+    memset(data, 'X', size); /* it may be changed in place */
+}
+
+static void ear_on_drain(struct conn *conn)
+{
+    struct ear *ear = conn_owner(conn);
+    ear->drains++;
+}
+
+static void ear_on_close(struct conn *conn, enum conn_reason reason)
+{
+    struct ear *ear = conn_owner(conn);
+    ear->conn = NULL;
+    ear->closes++;
+    ear->reason = reason;
+}
+
+static const struct conn_events ear_events = {ear_on_data, ear_on_drain, ear_on_close};
+static const struct conn_limits wide_limits = {.high_water = 1 << 20, .max = 16 << 20};
+
+static void make_pair(int type, int ret[2])
+{
+    assert_int_equal(socketpair(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ret), 0);
+}
+
+/* A connection on one end of a pair; the other end is *ret_peer. */
+static void ear_open(struct rig *rig, struct ear *ear, const struct conn_limits *limits, int type,
+                     int *ret_peer)
+{
+    int ends[2];
+    make_pair(type, ends);
+    *ear = (struct ear){0};
+    ear->conn = conn_adopt(&rig->worker, ends[0], limits, NULL);
+    assert_non_null(ear->conn);
+    conn_set_owner(ear->conn, &ear_events, ear);
+    *ret_peer = ends[1];
+}
+
+static inline void ear_free(struct ear *ear)
+{
+    free(ear->heard.data);
+}
+
+static inline bool ear_heard(const struct ear *ear, const char *text)
+{
+    return ear->heard.size == strlen(text) && memcmp(ear->heard.data, text, strlen(text)) == 0;
+}
+
+static inline struct message *message_of(const char *text)
+{
+    struct message *message = message_copy(cvn_str(text));
+    assert_non_null(message);
+    return message;
+}
+
+#endif
