@@ -80,6 +80,7 @@ static void *run_worker(void *data)
     struct cvn_server *server = worker->server;
     worker_run(&worker->worker);
     if (atomic_fetch_sub(&server->running_threads, 1) == 1) {
+        atomic_store(&server->sio.ended, true);
         atomic_store(&server->state, SERVER_STOPPED);
         if (server->on_ended != NULL)
             server->on_ended(server);
@@ -277,6 +278,7 @@ enum cvn_error cvn_server_start(cvn_server *server)
         int saved = errno;
         cvn_server_stop(server); /* the threads that did start */
         cvn_server_wait(server);
+        atomic_store(&server->sio.ended, true);
         atomic_store(&server->state, SERVER_STOPPED);
         errno = saved;
     }

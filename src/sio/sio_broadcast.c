@@ -91,7 +91,7 @@ enum cvn_error cvn_emit(const cvn_target *target, const char *event, cvn_args ar
     if (nsp == NULL || event == NULL)
         return CVN_ERR_ARGUMENT;
     struct sio_server *server = nsp->server;
-    if (!server->started)
+    if (!server->started || atomic_load_explicit(&server->ended, memory_order_relaxed))
         return CVN_ERR_STATE;
 
     struct sio_frames frames;

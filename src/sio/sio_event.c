@@ -150,6 +150,9 @@ enum cvn_error cvn_later_send(cvn_later *later, cvn_args args)
 {
     struct worker *home = later->socket->local->worker->worker;
     enum cvn_error error = encode_ack(later->socket, later->ack_id, args, &later->frames);
+    const struct sio_server *server = later->socket->local->nsp->server;
+    if (error == CVN_OK && atomic_load_explicit(&server->ended, memory_order_relaxed))
+        error = CVN_ERR_STATE;
     if (error == CVN_OK && worker_current() != home) {
         later->mail.deliver = on_later;
         later->mail.discard = on_later_discarded;

@@ -28,6 +28,7 @@ struct sio_server {
     struct sio_options options;
     struct map namespaces;       /* of struct cvn_namespace, by name */
     bool started;                /* namespaces and handlers may no longer change */
+    atomic_bool ended;           /* no worker runs any more: nothing can be sent */
     enum cvn_error registration; /* the first that failed before the start, or CVN_OK */
     struct sio_adapter *adapter;
     unsigned worker_count;
