@@ -43,7 +43,7 @@ static void rig_on_deadline(uv_timer_t *timer)
     fail_msg("waited in vain");
 }
 
-static void rig_start(struct rig *rig)
+static inline void rig_start(struct rig *rig)
 {
     assert_int_equal(worker_init(&rig->worker, 0, NULL), CVN_OK);
     uv_timer_init(rig->worker.loop, &rig->deadline);
@@ -51,7 +51,7 @@ static void rig_start(struct rig *rig)
 }
 
 /* Closes every connection and runs the loop dry. */
-static void rig_end(struct rig *rig)
+static inline void rig_end(struct rig *rig)
 {
     uv_close((uv_handle_t *)&rig->deadline, NULL);
     worker_stop(&rig->worker);
@@ -67,7 +67,7 @@ static void rig_end(struct rig *rig)
     } while (0)
 
 /* Some turns without blocking: for what must not happen. */
-static void rig_turns(struct rig *rig, int count)
+static inline void rig_turns(struct rig *rig, int count)
 {
     for (int i = 0; i < count; i++)
         uv_run(rig->worker.loop, UV_RUN_NOWAIT);
@@ -104,14 +104,14 @@ static void ear_on_close(struct conn *conn, enum conn_reason reason)
 static const struct conn_events ear_events = {ear_on_data, ear_on_drain, ear_on_close};
 static const struct conn_limits wide_limits = {.high_water = 1 << 20, .max = 16 << 20};
 
-static void make_pair(int type, int ret[2])
+static inline void make_pair(int type, int ret[2])
 {
     assert_int_equal(socketpair(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ret), 0);
 }
 
 /* A connection on one end of a pair; the other end is *ret_peer. */
-static void ear_open(struct rig *rig, struct ear *ear, const struct conn_limits *limits, int type,
-                     int *ret_peer)
+static inline void ear_open(struct rig *rig, struct ear *ear, const struct conn_limits *limits,
+                            int type, int *ret_peer)
 {
     int ends[2];
     make_pair(type, ends);
