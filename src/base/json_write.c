@@ -155,7 +155,7 @@ bool json_append_string(struct buf *buf, cvn_slice text)
             append_escape(buf, c);
         run = ++i;
     }
-    buf_append(buf, slice_of(text.data + run, text.size - run));
+    buf_append(buf, slice_from(text, run));
     buf_append_byte(buf, '"');
     return !buf->failed;
 }
