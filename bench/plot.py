@@ -6,7 +6,7 @@ import math
 import pathlib
 import sys
 
-WIDTH, LABELS, RIGHT, TOP, ROW = 900, 430, 150, 64, 26
+WIDTH, LABELS, RIGHT, TOP, ROW = 980, 430, 240, 64, 26
 INK, FAINT, BAR, WORSE = "#1f2933", "#d5dae0", "#2a7f9e", "#b8543c"
 
 
@@ -59,7 +59,7 @@ def draw(rows):
         out.append(f'<rect x="{start:.1f}" y="{y + 4}" width="{max(end - start, 1):.1f}" height="{ROW - 9}" '
                    f'fill="{BAR if row["better"] >= 1 else WORSE}"/>')
         out.append(text(end + 6, y + 17, f"{row['better']:.1f}×", size=12, weight="bold"))
-        out.append(text(WIDTH - 12, y + 17, f"{number(row['convene'])} / {number(row['reference'])}", "end", 12))
+        out.append(text(WIDTH - 12, y + 17, f"{number(row['convene'])} / {number(row['reference'])} {row['unit']}", "end", 12))
         previous = row
     out.append("</svg>")
     return "\n".join(out) + "\n"
