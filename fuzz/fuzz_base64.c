@@ -50,6 +50,20 @@ static bool model_decode(const uint8_t *text, size_t size, uint8_t *ret, size_t 
     return true;
 }
 
+/* A buffer with room for `size` bytes, and a mark behind them: no sanitizer sees what OpenSSL writes. */
+static void start(struct buf *buf, size_t size)
+{
+    *buf = (struct buf){.data = malloc(size + 1), .capacity = size, .max = size};
+    CHECK(buf->data != NULL);
+    buf->data[size] = 'x';
+}
+
+static void finish(struct buf *buf)
+{
+    CHECK(buf->data[buf->max] == 'x');
+    free(buf->data);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static uint8_t expected[MAX_INPUT * 2];
@@ -59,31 +73,31 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
 
     bool right = model_decode(data, size, expected, &expected_size);
-    buf_init(&decoded, right ? expected_size : SIZE_MAX); /* just the room */
+    start(&decoded, expected_size); /* just the room */
     CHECK(base64_decode(&decoded, slice_of(data, size)) == right);
     CHECK(!decoded.failed && decoded.size == expected_size);
     CHECK(slice_eq(buf_slice(&decoded), slice_of(expected, expected_size)));
     if (right && size > 0) {
         /* The same text again, but for the bits that padding cuts off. */
-        buf_init(&encoded, size);
+        start(&encoded, size);
         CHECK(base64_append(&encoded, buf_slice(&decoded)) && encoded.size == size);
         size_t padding = size / 4 * 3 - expected_size;
         size_t sure = padding > 0 ? size - padding - 1 : size;
         CHECK(memcmp(encoded.data, data, sure) == 0);
         CHECK(memcmp(encoded.data + size - padding, data + size - padding, padding) == 0);
-        buf_release(&encoded);
+        finish(&encoded);
     }
-    buf_release(&decoded);
+    finish(&decoded);
 
-    buf_init(&encoded, base64_encoded_size(size));
+    start(&encoded, base64_encoded_size(size));
     CHECK(base64_append(&encoded, slice_of(data, size)));
     CHECK(encoded.size == base64_encoded_size(size));
     CHECK(model_decode((const uint8_t *)encoded.data, encoded.size, expected, &expected_size));
     CHECK(slice_eq(slice_of(data, size), slice_of(expected, expected_size)));
-    buf_init(&decoded, size);
+    start(&decoded, size);
     CHECK(base64_decode(&decoded, buf_slice(&encoded)));
     CHECK(slice_eq(buf_slice(&decoded), slice_of(data, size)));
-    buf_release(&decoded);
-    buf_release(&encoded);
+    finish(&decoded);
+    finish(&encoded);
     return 0;
 }
