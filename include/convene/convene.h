@@ -1,4 +1,5 @@
-/*
+/**
+ * @file
  * libconvene: a Socket.IO v5 / Engine.IO v4 server to embed.
  *
  *     static void on_message(cvn_socket *socket, const cvn_event *event, void *data) {
@@ -13,8 +14,9 @@
  *         return cvn_server_run(io);
  *     }
  *
- * Threads: a server runs N workers. A socket lives on one of them, and its handlers run there, one at a time. Functions that
- * take a cvn_socket or cvn_event are for that worker only, unless they say "any thread".
+ * Threads: a server runs N workers. A socket lives on one of them, and its handlers run there, one
+ * at a time. Functions that take a cvn_socket or cvn_event are for that worker only, unless they
+ * say "any thread".
  */
 #ifndef CONVENE_H
 #define CONVENE_H

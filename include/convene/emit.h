@@ -1,4 +1,7 @@
-/* Sending events: to one socket, to rooms, to a namespace. */
+/**
+ * @file
+ * Sending events: to one socket, to rooms, to a namespace.
+ */
 #ifndef CONVENE_EMIT_H
 #define CONVENE_EMIT_H
 
@@ -8,45 +11,50 @@
 extern "C" {
 #endif
 
+/** Rooms that fit into a cvn_target itself. */
 #define CVN_TARGET_ROOMS 8
 
+/** Bits of cvn_target.flags. */
 enum cvn_emit_flags {
-    CVN_VOLATILE = 1,    /* drop it for a client that cannot take it now */
-    CVN_LOCAL_WORKER = 2 /* only the sockets of the calling worker */
+    CVN_VOLATILE = 1,    /**< drop it for a client that cannot take it now */
+    CVN_LOCAL_WORKER = 2 /**< only the sockets of the calling worker */
 };
 
-/** Whom an emit reaches: the sockets of `nsp` that are in at least one of `rooms` (no rooms: all) and in none of `except`. A socket's id is
- * a room. Each socket gets it once. The lists end at the first NULL. */
+/** Whom an emit reaches: the sockets of `nsp` that are in at least one of `rooms` (no rooms: all)
+ * and in none of `except`. A socket's id is a room. Each socket gets it once. The lists end at the
+ * first NULL. */
 typedef struct cvn_target {
-    cvn_namespace *nsp;
-    const char *rooms[CVN_TARGET_ROOMS];
-    const char *except[CVN_TARGET_ROOMS];
-    /* More of the same, for lists longer than the arrays; may be NULL. */
-    const char *const *more_rooms;
-    size_t more_room_count;
-    const char *const *more_except;
-    size_t more_except_count;
-    unsigned flags; /* enum cvn_emit_flags */
+    cvn_namespace *nsp;                   /**< whose sockets */
+    const char *rooms[CVN_TARGET_ROOMS];  /**< in one of these; none: all */
+    const char *except[CVN_TARGET_ROOMS]; /**< and in none of these */
+    const char *const *more_rooms;        /**< for lists longer than `rooms`; may be NULL */
+    size_t more_room_count;               /**< how many */
+    const char *const *more_except;       /**< for lists longer than `except`; may be NULL */
+    size_t more_except_count;             /**< how many */
+    unsigned flags;                       /**< enum cvn_emit_flags */
 } cvn_target;
 
 /**
- * Emits to every socket of the target, on all workers. Encoded once; what it points to may be freed when it returns. Any thread: sockets of
- * the calling worker have it queued when this returns, others soon after. Order is kept between emits of one thread. CVN_ERR_JSON when `args`
- * are malformed or do not fit the attachments, CVN_ERR_ARGUMENT (a reserved or missing event name), CVN_ERR_LIMIT (too large, too many
- * attachments), CVN_ERR_MEMORY, CVN_ERR_STATE when the server does not run.
+ * Emits to every socket of the target, on all workers. Encoded once; what it points to may be freed
+ * when it returns. Any thread: sockets of the calling worker have it queued when this returns,
+ * others soon after. Order is kept between emits of one thread. CVN_ERR_JSON when `args` are
+ * malformed or do not fit the attachments, CVN_ERR_ARGUMENT (a reserved or missing event name),
+ * CVN_ERR_LIMIT (too large, too many attachments), CVN_ERR_MEMORY, CVN_ERR_STATE when the server
+ * does not run.
  */
 CVN_API enum cvn_error cvn_emit(const cvn_target *target, const char *event, cvn_args args);
 
 /** Emits to one socket. Besides the errors of cvn_emit CVN_ERR_STATE when it is not connected. */
 CVN_API enum cvn_error cvn_socket_emit(cvn_socket *socket, const char *event, cvn_args args);
+/** The same, but dropped (CVN_OK) for a client that cannot take it now. */
 CVN_API enum cvn_error cvn_socket_emit_volatile(cvn_socket *socket, const char *event,
                                                 cvn_args args);
 
-/** What the client answered: CVN_OK and its arguments (valid during the call), CVN_ERR_TIMEOUT, or CVN_ERR_STATE when it has gone. Called
- * exactly once, on the socket's worker. */
+/** What the client answered: CVN_OK and its arguments (valid during the call), CVN_ERR_TIMEOUT, or
+ * CVN_ERR_STATE when it has gone. Called exactly once, on the socket's worker. */
 typedef void (*cvn_ack_fn)(cvn_socket *socket, enum cvn_error error, cvn_args args, void *data);
-/** Emits and asks for an acknowledgement within `timeout_ms` (0: until it disconnects). When this returns an error `fn` is not called.
- * CVN_ERR_LIMIT when too many are pending. */
+/** Emits and asks for an acknowledgement within `timeout_ms` (0: until it disconnects). When this
+ * returns an error `fn` is not called. CVN_ERR_LIMIT when too many are pending. */
 CVN_API CVN_MUST_CHECK enum cvn_error cvn_socket_emit_ack(cvn_socket *socket, const char *event,
                                                           cvn_args args, uint32_t timeout_ms,
                                                           cvn_ack_fn fn, void *data);

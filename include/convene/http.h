@@ -1,4 +1,7 @@
-/* The server's other HTTP requests: whatever is not Socket.IO's is the application's. */
+/**
+ * @file
+ * The server's other HTTP requests: whatever is not Socket.IO's is the application's.
+ */
 #ifndef CONVENE_HTTP_H
 #define CONVENE_HTTP_H
 
@@ -9,27 +12,34 @@ extern "C" {
 #endif
 
 /**
- * A request arrived, with its body (at most max_http_buffer_size bytes; a larger one is refused before). Answer it exactly once with
- * cvn_http_respond, now or later, on this worker. Its method, path, headers and body are valid until the handler returns; the
- * request itself until it is answered (a client that leaves makes the answer go nowhere).
+ * A request arrived, with its body (at most max_http_buffer_size bytes; a larger one is refused
+ * before). Answer it exactly once with cvn_http_respond, now or later, on this worker. Its method,
+ * path, headers and body are valid until the handler returns; the request itself until it is
+ * answered (a client that leaves makes the answer go nowhere).
  */
 typedef void (*cvn_http_fn)(cvn_http_request *request, void *data);
-/** For every request outside the Socket.IO path; without a handler they get 404. Before the server starts. */
+/** For every request outside the Socket.IO path; without a handler they get 404. Before the server
+ * starts. */
 CVN_API void cvn_on_http(cvn_server *server, cvn_http_fn fn, void *data);
 
+/** "GET", "POST", ... */
 CVN_API cvn_slice cvn_http_method(const cvn_http_request *request);
 /** The path, still percent-encoded, without the query. */
 CVN_API cvn_slice cvn_http_path(const cvn_http_request *request);
+/** A query parameter, still percent-encoded; NULL data when absent. */
 CVN_API cvn_slice cvn_http_query(const cvn_http_request *request, const char *name);
 /** A header field in any case; NULL data when absent. */
 CVN_API cvn_slice cvn_http_header(const cvn_http_request *request, const char *name);
+/** The whole body, decoded from chunks if need be; empty when there is none. */
 CVN_API cvn_slice cvn_http_body(const cvn_http_request *request);
+/** The peer's numeric address. */
 CVN_API const char *cvn_http_address(const cvn_http_request *request);
 /** Walks all header fields from *cursor = 0; false at the end. */
 CVN_API bool cvn_http_next_header(const cvn_http_request *request, size_t *cursor,
                                   cvn_slice *ret_name, cvn_slice *ret_value);
 
-/** Adds a field to the answer. False for a name or value that no header may have, or when memory has run out. */
+/** Adds a field to the answer. False for a name or value that no header may have, or when memory
+ * has run out. */
 CVN_API bool cvn_http_add_header(cvn_http_request *request, const char *name, cvn_slice value);
 /** Answers; `content_type` NULL for none. Copies the body. A HEAD request gets the head alone. */
 CVN_API void cvn_http_respond(cvn_http_request *request, int status, const char *content_type,

@@ -1,6 +1,7 @@
-/*
- * Namespaces and what they do with their sockets. Handlers are registered before the server starts and are read-only from then on;
- * they run on the worker of the socket concerned.
+/**
+ * @file
+ * Namespaces and what they do with their sockets. Handlers are registered before the server starts
+ * and are read-only from then on; they run on the worker of the socket concerned.
  */
 #ifndef CONVENE_NAMESPACE_H
 #define CONVENE_NAMESPACE_H
@@ -12,43 +13,56 @@
 extern "C" {
 #endif
 
+/** A namespace: its handlers and its sockets. Lives as long as its server. */
 typedef struct cvn_namespace cvn_namespace;
+/** One client in one namespace; see socket.h. */
 typedef struct cvn_socket cvn_socket;
+/** An event that came from a client. */
 typedef struct cvn_event cvn_event;
+/** The decision that a middleware owes. */
 typedef struct cvn_next cvn_next;
 
 /*
- * Registration: before the server starts, on the thread that will start it. A call that fails returns its error (CVN_ERR_ARGUMENT,
- * CVN_ERR_MEMORY; CVN_ERR_STATE once the server has started), and the server remembers the first one before its start: cvn_server_start
- * then fails with it. So a program may register everything without looking, and check once.
+ * Registration: before the server starts, on the thread that will start it. A call that fails
+ * returns its error (CVN_ERR_ARGUMENT, CVN_ERR_MEMORY; CVN_ERR_STATE once the server has started),
+ * and the server remembers the first one before its start: cvn_server_start then fails with it. So
+ * a program may register everything without looking, and check once.
  */
 
-/** The namespace of that name ("/", "/chat"), made when it does not exist. NULL when memory has run out, the name is longer than 255
- * bytes, or the server runs already and has no such namespace; registering on NULL does nothing. A missing leading slash is added. Owned by
- * the server. */
+/** The namespace of that name ("/", "/chat"), made when it does not exist. NULL when memory has run
+ * out, the name is longer than 255 bytes, or the server runs already and has no such namespace;
+ * registering on NULL does nothing. A missing leading slash is added. Owned by the server. */
 CVN_API cvn_namespace *cvn_of(cvn_server *server, const char *name);
 /** Its name with the slash; valid as long as the server. Any thread. */
 CVN_API const char *cvn_namespace_name(const cvn_namespace *nsp);
+/** The server that it belongs to. Any thread. */
 CVN_API cvn_server *cvn_namespace_server(const cvn_namespace *nsp);
 
 /**
- * A connection middleware: decides whether `socket` may join, now or later, by calling cvn_next_accept or cvn_next_refuse exactly once
- * (on the socket's worker). Middlewares run in the order of registration. The socket cannot emit, join rooms or be found before the
- * last has accepted.
+ * A connection middleware: decides whether `socket` may join, now or later, by calling
+ * cvn_next_accept or cvn_next_refuse exactly once (on the socket's worker). Middlewares run in the
+ * order of registration. The socket cannot emit, join rooms or be found before the last has
+ * accepted.
  */
 typedef void (*cvn_middleware_fn)(cvn_socket *socket, cvn_next *next, void *data);
+/** Adds a connection middleware behind those that are there. */
 CVN_API enum cvn_error cvn_use(cvn_namespace *nsp, cvn_middleware_fn fn, void *data);
+/** Hands the socket on to the next middleware; after the last it joins. */
 CVN_API void cvn_next_accept(cvn_next *next);
 /** The client gets CONNECT_ERROR with `message` and, unless NULL, `data` (one JSON value). */
 CVN_API void cvn_next_refuse(cvn_next *next, const char *message, const char *data);
 
 /** A socket has joined the namespace. Its client has already been told. */
 typedef void (*cvn_connection_fn)(cvn_socket *socket, void *data);
+/** Several handlers run in the order of registration. */
 CVN_API enum cvn_error cvn_on_connection(cvn_namespace *nsp, cvn_connection_fn fn, void *data);
 
-/** A socket is about to leave (its rooms are still there) or has left. `reason` is static: "transport close", "client namespace disconnect", ... */
+/** A socket is about to leave (its rooms are still there) or has left. `reason` is static:
+ * "transport close", "client namespace disconnect", ... */
 typedef void (*cvn_disconnect_fn)(cvn_socket *socket, const char *reason, void *data);
+/** Called while the socket's rooms are still there. */
 CVN_API enum cvn_error cvn_on_disconnecting(cvn_namespace *nsp, cvn_disconnect_fn fn, void *data);
+/** Called once it has left them. */
 CVN_API enum cvn_error cvn_on_disconnect(cvn_namespace *nsp, cvn_disconnect_fn fn, void *data);
 
 /** An event came from a client. `event` and all it holds are valid until the handler returns. */
@@ -69,17 +83,21 @@ CVN_API cvn_slice cvn_event_arg(const cvn_event *event, size_t index);
 /** Whether the client waits for an acknowledgement. */
 CVN_API bool cvn_event_wants_ack(const cvn_event *event);
 
-/** Acknowledges with JSON arguments ("1,2", "" or NULL for none). Does nothing, CVN_OK, when the client does not wait. CVN_ERR_STATE when
- * already acknowledged or the socket has gone; CVN_ERR_JSON; CVN_ERR_MEMORY. */
+/** Acknowledges with JSON arguments ("1,2", "" or NULL for none). Does nothing, CVN_OK, when the
+ * client does not wait. CVN_ERR_STATE when already acknowledged or the socket has gone;
+ * CVN_ERR_JSON; CVN_ERR_MEMORY. */
 CVN_API enum cvn_error cvn_ack(const cvn_event *event, const char *json);
+/** The same with arguments that may hold binary data; besides, CVN_ERR_LIMIT. */
 CVN_API enum cvn_error cvn_ack_args(const cvn_event *event, cvn_args args);
 
-/** An acknowledgement for later: keeps the socket's memory until it is sent. NULL when the client does not wait, it was acknowledged
- * already, or memory has run out. */
+/** An acknowledgement that is still owed. */
 typedef struct cvn_later cvn_later;
+/** Puts the acknowledgement off: it keeps the socket's memory until it is sent or dropped. NULL
+ * when the client does not wait, it was acknowledged already, or memory has run out. */
 CVN_API cvn_later *cvn_ack_later(const cvn_event *event);
-/** Sends and frees it; any thread. With CVN_ERR_STATE when the server no longer runs, else as cvn_ack_args on the worker itself; from another
- * thread the arguments are checked and copied at once and sending is left to the worker. */
+/** Sends and frees it; any thread. With CVN_ERR_STATE when the server no longer runs, else as
+ * cvn_ack_args on the worker itself; from another thread the arguments are checked and copied at
+ * once and sending is left to the worker. */
 CVN_API enum cvn_error cvn_later_send(cvn_later *later, cvn_args args);
 /** Frees it without answering; any thread. NULL is accepted. */
 CVN_API void cvn_later_drop(cvn_later *later);

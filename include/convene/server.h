@@ -1,4 +1,7 @@
-/* A server: its options, its workers, its life. */
+/**
+ * @file
+ * A server: its options, its workers, its life.
+ */
 #ifndef CONVENE_SERVER_H
 #define CONVENE_SERVER_H
 
@@ -8,115 +11,137 @@
 extern "C" {
 #endif
 
+/** A Socket.IO server. */
 typedef struct cvn_server cvn_server;
+/** An HTTP request, Socket.IO's own or another; see http.h. */
 typedef struct cvn_http_request cvn_http_request;
 
 /** Bits of cvn_options.transports. */
-enum cvn_transport { CVN_POLLING = 1, CVN_WEBSOCKET = 2 };
+enum cvn_transport {
+    CVN_POLLING = 1,  /**< HTTP long polling */
+    CVN_WEBSOCKET = 2 /**< WebSocket, at once or by upgrade from polling */
+};
 
-enum cvn_log_level { CVN_LOG_DEBUG, CVN_LOG_INFO, CVN_LOG_WARN, CVN_LOG_ERROR };
+/** How much a diagnostic message matters. */
+enum cvn_log_level {
+    CVN_LOG_DEBUG, /**< for those who work on the library */
+    CVN_LOG_INFO,  /**< the ordinary course of things */
+    CVN_LOG_WARN,  /**< something was given up, and the server goes on */
+    CVN_LOG_ERROR  /**< something that was asked for cannot be done */
+};
 
 /** Pass as an origin list to let any origin in. */
 #define CVN_ANY_ORIGIN "*"
 
 /**
- * Everything about a server that is fixed when it starts. A zero (or NULL, or false) means the default, which is the reference
- * server's where it has the option. Times are milliseconds, sizes are bytes. Strings and lists are copied by cvn_server_new.
+ * Everything about a server that is fixed when it starts. A zero (or NULL, or false) means the
+ * default, which is the reference server's where it has the option. Times are milliseconds, sizes
+ * are bytes. Strings and lists are copied by cvn_server_new.
  */
 typedef struct cvn_options {
     /* Listening */
-    const char *host; /* numeric address; default all, IPv6 and IPv4 */
-    uint16_t port;    /* 0: any free one, see cvn_server_port */
-    int backlog;      /* default 511 */
-    unsigned workers; /* threads; default the number of processors, at most 128 */
-    const char
-        *tls_cert_file; /* PEM, certificate chain; with tls_key_file: serve HTTPS and WSS only */
-    const char *tls_key_file;
+    const char *host; /**< numeric address; default all, IPv6 and IPv4 */
+    uint16_t port;    /**< 0: any free one, see cvn_server_port */
+    int backlog;      /**< default 511 */
+    unsigned workers; /**< threads; default the number of processors, at most 128 */
+    /** PEM, certificate chain; with tls_key_file: serve HTTPS and WSS only */
+    const char *tls_cert_file;
+    const char *tls_key_file; /**< PEM, private key */
 
     /* Engine.IO */
-    const char *path;                  /* default "/socket.io" */
-    bool no_trailing_slash;            /* serve the path exactly, not path + "/" */
-    uint32_t ping_interval_ms;         /* default 25000 */
-    uint32_t ping_timeout_ms;          /* default 20000 */
-    uint32_t upgrade_timeout_ms;       /* default 10000 */
-    size_t max_http_buffer_size;       /* of one POST body or WebSocket message; default 1000000 */
-    unsigned transports;               /* enum cvn_transport bits; default both */
-    bool no_upgrades;                  /* a polling session stays one */
-    size_t max_connections_per_worker; /* sessions; a further one gets 503; default no limit */
+    const char *path;            /**< default "/socket.io" */
+    bool no_trailing_slash;      /**< serve the path exactly, not path + "/" */
+    uint32_t ping_interval_ms;   /**< default 25000 */
+    uint32_t ping_timeout_ms;    /**< default 20000 */
+    uint32_t upgrade_timeout_ms; /**< default 10000 */
+    size_t max_http_buffer_size; /**< of one POST body or WebSocket message; default 1000000 */
+    unsigned transports;         /**< enum cvn_transport bits; default both */
+    bool no_upgrades;            /**< a polling session stays one */
+    size_t max_connections_per_worker; /**< sessions; a further one gets 503; default no limit */
 
-    /* Browsers: which origins may connect, on polling and WebSocket alike. Pages of the server's own origin always may. NULL:
-     * no other. Else a NULL-terminated list of "https://a.example", "https://" + "*.a.example" or CVN_ANY_ORIGIN. */
+    /* Browsers */
+    /** Which origins may connect, on polling and WebSocket alike. Pages of the server's own origin
+     * always may. NULL: no other. Else a NULL-terminated list of "https://a.example", "https://" +
+     * "*.a.example" or CVN_ANY_ORIGIN. */
     const char *const *origins;
-    bool origin_credentials; /* allow cookies from other origins */
+    bool origin_credentials; /**< allow cookies from other origins */
 
     /* Socket.IO */
-    uint32_t connect_timeout_ms;         /* to join a first namespace; default 45000 */
-    unsigned max_attachments;            /* of one binary packet; default 10 */
-    unsigned max_json_depth;             /* default 512, at most 1024 */
-    unsigned max_sockets_per_connection; /* namespaces joined at once; default 64 */
-    unsigned max_rooms_per_socket;       /* default 1000 */
-    unsigned max_pending_acks; /* acknowledgements that one socket may owe; default 1000 */
+    uint32_t connect_timeout_ms;         /**< to join a first namespace; default 45000 */
+    unsigned max_attachments;            /**< of one binary packet; default 10 */
+    unsigned max_json_depth;             /**< default 512, at most 1024 */
+    unsigned max_sockets_per_connection; /**< namespaces joined at once; default 64 */
+    unsigned max_rooms_per_socket;       /**< default 1000 */
+    unsigned max_pending_acks; /**< acknowledgements that one socket may owe; default 1000 */
 
     /* Back pressure, in bytes queued for one connection */
-    size_t send_high_water; /* above it volatile events are dropped; default 1 MiB */
-    size_t send_max; /* above it the connection is closed as a "slow consumer"; default 16 MiB */
+    size_t send_high_water; /**< above it volatile events are dropped; default 1 MiB */
+    size_t send_max; /**< above it the connection is closed as a "slow consumer"; default 16 MiB */
 
     /* HTTP */
-    uint32_t http_head_timeout_ms; /* for a whole request head; default 10000 */
-    uint32_t http_body_timeout_ms; /* for a whole request body; default 30000 */
-    uint32_t http_idle_timeout_ms; /* between requests; default 30000 */
-    bool hide_client;              /* do not serve the client bundle under the path */
-    const char *
-        client_dir; /* the `dist` folder of the npm package socket.io-client; default: where it was installed */
+    uint32_t http_head_timeout_ms; /**< for a whole request head; default 10000 */
+    uint32_t http_body_timeout_ms; /**< for a whole request body; default 30000 */
+    uint32_t http_idle_timeout_ms; /**< between requests; default 30000 */
+    bool hide_client;              /**< do not serve the client bundle under the path */
+    /** the `dist` folder of the npm package socket.io-client; default: where it was installed */
+    const char *client_dir;
 
-    uint32_t
-        shutdown_timeout_ms; /* what an orderly stop may take before connections are cut; default 10000 */
+    /** what an orderly stop may take before connections are cut; default 10000 */
+    uint32_t shutdown_timeout_ms;
 
     /* Hooks; all run on a worker's thread. */
-    void *hook_data; /* given to the hooks */
-    /** Whether a new client may open a session. On false set *ret_message (static) or leave it ("Forbidden"). */
+    void *hook_data; /**< given to the hooks */
+    /** Whether a new client may open a session. On false set *ret_message (static) or leave it
+     * ("Forbidden"). */
     bool (*allow_request)(cvn_http_request *request, const char **ret_message, void *hook_data);
-    /** Before an Engine.IO answer is written: add fields with cvn_http_add_header. `initial` for the one that opens the session. */
+    /** Before an Engine.IO answer is written: add fields with cvn_http_add_header. `initial` for
+     * the one that opens the session. */
     void (*on_headers)(cvn_http_request *request, bool initial, void *hook_data);
     /** Diagnostics. Default: warnings and errors to standard error. One sink a process. */
     void (*log)(enum cvn_log_level level, const char *message, void *hook_data);
 } cvn_options;
 
-/** A server that does not listen yet; register namespaces and handlers, then run or start it. NULL options: all defaults. NULL
- * when memory has run out or an option is outside its range (said to the log). */
+/** A server that does not listen yet; register namespaces and handlers, then run or start it. NULL
+ * options: all defaults. NULL when memory has run out or an option is outside its range (said to
+ * the log). */
 CVN_API cvn_server *cvn_server_new(const cvn_options *options);
 
-/** Listens and starts the workers' threads, then returns. CVN_ERR_SYSTEM (errno: the port is taken, ...), CVN_ERR_TLS, CVN_ERR_MEMORY,
- * CVN_ERR_STATE when started before; the error of the first registration that failed. */
+/** Listens and starts the workers' threads, then returns. CVN_ERR_SYSTEM (errno: the port is taken,
+ * ...), CVN_ERR_TLS, CVN_ERR_MEMORY, CVN_ERR_STATE when started before; the error of the first
+ * registration that failed. */
 CVN_API CVN_MUST_CHECK enum cvn_error cvn_server_start(cvn_server *server);
 /** The port it listens on; 0 before it does. Any thread. */
 CVN_API uint16_t cvn_server_port(const cvn_server *server);
 /** Number of workers. Any thread. */
 CVN_API unsigned cvn_server_workers(const cvn_server *server);
-/** Asks for an orderly stop: no new sessions (503), every client is told, output is flushed. Returns at once. Any thread, any number of times. */
+/** Asks for an orderly stop: no new sessions (503), every client is told, output is flushed.
+ * Returns at once. Any thread, any number of times. */
 CVN_API void cvn_server_stop(cvn_server *server);
 /** Waits until a started server has stopped. Not from a worker. */
 CVN_API void cvn_server_wait(cvn_server *server);
-/** Start, run until SIGINT, SIGTERM or cvn_server_stop, stop, wait and free. Returns an exit status: 0, or 1 with the reason in the log
- * when it could not start. `on_listening` of cvn_server_run_then is called on the calling thread once it listens. */
+/** Start, run until SIGINT, SIGTERM or cvn_server_stop, stop, wait and free. Returns an exit
+ * status: 0, or 1 with the reason in the log when it could not start. */
 CVN_API int cvn_server_run(cvn_server *server);
+/** The same; `on_listening` is called on the calling thread once the server listens. */
 CVN_API int cvn_server_run_then(cvn_server *server,
                                 void (*on_listening)(cvn_server *server, void *data), void *data);
 /** Stops and waits if need be, then frees. NULL is accepted. Not from a worker. */
 CVN_API void cvn_server_free(cvn_server *server);
 
-/** Runs `fn(data)` on worker `index` (0..workers-1), after what that worker does now. Any thread. CVN_ERR_MEMORY, CVN_ERR_ARGUMENT,
- * CVN_ERR_STATE when the server does not run. When the server stops before, `fn` never runs. */
+/** Runs `fn(data)` on worker `index` (0..workers-1), after what that worker does now. Any thread.
+ * CVN_ERR_MEMORY, CVN_ERR_ARGUMENT, CVN_ERR_STATE when the server does not run. When the server
+ * stops before, `fn` never runs. */
 CVN_API CVN_MUST_CHECK enum cvn_error cvn_post(cvn_server *server, unsigned index,
                                                void (*fn)(void *data), void *data);
 
 /** Numbers of the running server, summed over its workers. Any thread. */
 typedef struct cvn_stats {
-    size_t connections;         /* open sessions */
-    size_t polling;             /* of them on polling */
-    size_t sockets;             /* joined to namespaces */
-    uint64_t connections_total; /* since the start */
+    size_t connections;         /**< open sessions */
+    size_t polling;             /**< of them on polling */
+    size_t sockets;             /**< joined to namespaces */
+    uint64_t connections_total; /**< since the start */
 } cvn_stats;
+/** Fills `ret`; all zero before the start. Any thread. */
 CVN_API void cvn_server_stats(const cvn_server *server, cvn_stats *ret);
 
 #ifdef __cplusplus

@@ -1,4 +1,8 @@
-/* One client in one namespace. All functions are for the socket's worker, unless they say "any thread". */
+/**
+ * @file
+ * One client in one namespace. All functions are for the socket's worker, unless they say "any
+ * thread".
+ */
 #ifndef CONVENE_SOCKET_H
 #define CONVENE_SOCKET_H
 
@@ -8,9 +12,12 @@
 extern "C" {
 #endif
 
-/** 20 characters, public (not the Engine.IO session's id), valid as long as the socket. Any thread. */
+/** 20 characters, public (not the Engine.IO session's id); valid as long as the socket. Any
+ * thread. */
 CVN_API const char *cvn_socket_id(const cvn_socket *socket);
+/** The namespace that it is in. Any thread. */
 CVN_API cvn_namespace *cvn_socket_namespace(const cvn_socket *socket);
+/** The server that it belongs to. Any thread. */
 CVN_API cvn_server *cvn_socket_server(const cvn_socket *socket);
 /** Index of its worker, for cvn_post. Any thread. */
 CVN_API unsigned cvn_socket_worker(const cvn_socket *socket);
@@ -19,13 +26,16 @@ CVN_API bool cvn_socket_is_connected(const cvn_socket *socket);
 /** "polling" or "websocket", as of now. */
 CVN_API const char *cvn_socket_transport(const cvn_socket *socket);
 
-/** Keeps the memory (not the connection) beyond the socket's end, e.g. while another thread works for it. Any thread. */
+/** Keeps the memory (not the connection) beyond the socket's end, e.g. while another thread works
+ * for it. Any thread. */
 CVN_API cvn_socket *cvn_socket_ref(cvn_socket *socket);
+/** Gives back what cvn_socket_ref kept. Any thread. */
 CVN_API void cvn_socket_unref(cvn_socket *socket);
 
 /* --- How it came in --- */
 
-/** Fields of the opening request, by name in any case; an empty slice with NULL data when absent. Valid as long as the socket. */
+/** Fields of the opening request, by name in any case; an empty slice with NULL data when absent.
+ * Valid as long as the socket. */
 CVN_API cvn_slice cvn_socket_header(const cvn_socket *socket, const char *name);
 /** A query parameter, still percent-encoded. */
 CVN_API cvn_slice cvn_socket_query(const cvn_socket *socket, const char *name);
@@ -35,30 +45,35 @@ CVN_API cvn_slice cvn_socket_auth(const cvn_socket *socket);
 CVN_API const char *cvn_socket_address(const cvn_socket *socket);
 /** Whether it came over TLS. */
 CVN_API bool cvn_socket_is_secure(const cvn_socket *socket);
-/** Appends the whole handshake as the reference server shows it: {headers, time, address, xdomain, secure, issued, url, query, auth}. */
+/** Appends the whole handshake as the reference server shows it: {headers, time, address, xdomain,
+ * secure, issued, url, query, auth}. */
 CVN_API void cvn_socket_handshake_json(const cvn_socket *socket, cvn_text *text);
 
 /* --- The application's own data --- */
 
-/** Replaces the pointer; the old one is given to its destructor. `destroy` (may be NULL) runs after the disconnect handlers, on the thread that
- * drops the last reference. */
+/** Replaces the pointer; the old one is given to its destructor. `destroy` (may be NULL) runs after
+ * the disconnect handlers, on the thread that drops the last reference. */
 CVN_API void cvn_socket_set_data(cvn_socket *socket, void *data, void (*destroy)(void *data));
+/** The pointer that was set last; NULL before. */
 CVN_API void *cvn_socket_data(const cvn_socket *socket);
 
 /* --- Rooms --- */
 
-/** Joins; CVN_OK too when it is in already. CVN_ERR_STATE when not connected, CVN_ERR_LIMIT, CVN_ERR_ARGUMENT for an empty name, CVN_ERR_MEMORY. */
+/** Joins; CVN_OK too when it is in already. CVN_ERR_STATE when not connected, CVN_ERR_LIMIT,
+ * CVN_ERR_ARGUMENT for an empty name, CVN_ERR_MEMORY. */
 CVN_API CVN_MUST_CHECK enum cvn_error cvn_join(cvn_socket *socket, const char *room);
 /** Leaves; nothing happens when it is not in. The room of its own id cannot be left. */
 CVN_API void cvn_leave(cvn_socket *socket, const char *room);
+/** Whether it is in the room. */
 CVN_API bool cvn_socket_in_room(const cvn_socket *socket, const char *room);
-/** Room number `index`, its own id first; NULL behind the last. Valid until the next join or leave. */
+/** Room number `index`, its own id first; NULL behind the last. Valid until the next join or
+ * leave. */
 CVN_API const char *cvn_socket_room(const cvn_socket *socket, size_t index);
 
 /* --- Ending --- */
 
-/** Leaves the namespace ("server namespace disconnect"); with `close` every namespace of the client, and the connection. The disconnect
- * handlers run before it returns. */
+/** Leaves the namespace ("server namespace disconnect"); with `close` every namespace of the
+ * client, and the connection. The disconnect handlers run before it returns. */
 CVN_API void cvn_disconnect(cvn_socket *socket, bool close);
 
 #ifdef __cplusplus
