@@ -2,7 +2,7 @@
 #include <convene/convene.h>
 #include <stdarg.h>
 #include "base/mem.h"
-#include "sio/sio_socket.h"
+#include "sio/sio_request.h"
 
 struct cvn_text {
     struct buf buf;
@@ -100,4 +100,9 @@ cvn_slice cvn_text_slice(const cvn_text *text)
 void cvn_socket_handshake_json(const cvn_socket *socket, cvn_text *text)
 {
     sio_handshake_append_json(socket->handshake, cvn_socket_auth(socket), &text->buf);
+}
+
+void cvn_remote_handshake_json(const cvn_remote_socket *remote, cvn_text *text)
+{
+    sio_request_append_handshake(remote, &text->buf);
 }

@@ -27,6 +27,7 @@
 #include <convene/namespace.h>
 #include <convene/socket.h>
 #include <convene/emit.h>
+#include <convene/sockets.h>
 #include <convene/http.h>
 
 #endif

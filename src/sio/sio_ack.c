@@ -1,6 +1,6 @@
 /*
- * Acknowledgements that clients owe us: a short list in each socket, a timer each when asked for. Ids grow from 0 in each socket, as the
- * reference counts them in each namespace. Worker's thread; every callback runs exactly once.
+ * Acknowledgements that clients owe us: a short list in each socket, a timer each when asked for. Worker's thread; every callback runs
+ * exactly once.
  */
 #include "sio/sio_client.h"
 #include "base/mem.h"
@@ -42,8 +42,8 @@ static struct sio_ack *find(struct cvn_socket *socket, uint64_t id)
     return NULL;
 }
 
-enum cvn_error sio_ack_add(struct cvn_socket *socket, uint32_t timeout_ms, cvn_ack_fn fn,
-                           void *data, uint64_t *ret_id)
+enum cvn_error sio_ack_add(struct cvn_socket *socket, uint64_t id, uint32_t timeout_ms,
+                           cvn_ack_fn fn, void *data)
 {
     if (socket->ack_count >= socket->local->nsp->server->options.max_pending_acks)
         return CVN_ERR_LIMIT;
@@ -51,7 +51,7 @@ enum cvn_error sio_ack_add(struct cvn_socket *socket, uint32_t timeout_ms, cvn_a
     if (ack == NULL)
         return CVN_ERR_MEMORY;
     ack->socket = socket;
-    ack->id = socket->next_ack_id++;
+    ack->id = id;
     ack->fn = fn;
     ack->data = data;
     ack->timer.fire = on_timeout;
@@ -59,7 +59,6 @@ enum cvn_error sio_ack_add(struct cvn_socket *socket, uint32_t timeout_ms, cvn_a
     socket->ack_count++;
     if (timeout_ms > 0)
         wheel_arm(&socket->local->worker->worker->wheel, &ack->timer, timeout_ms);
-    *ret_id = ack->id;
     return CVN_OK;
 }
 

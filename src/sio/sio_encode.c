@@ -31,15 +31,17 @@ static enum cvn_error check_args(cvn_args args, const struct sio_encode_limits *
     return CVN_OK;
 }
 
-static bool encode_binaries(cvn_args args, struct message *ret[])
+static bool encode_binaries(cvn_args args, struct sio_frames *frames)
 {
-    for (size_t i = 0; i < args.attachment_count; i++) {
-        ret[i] = eio_packet_encode_binary(args.attachments[i]);
-        if (ret[i] == NULL) {
-            while (i > 0)
-                message_unref(ret[--i]);
+    if (args.attachment_count == 0)
+        return true;
+    if (!sio_frames_reserve(frames, args.attachment_count))
+        return false;
+    while (frames->binary_count < args.attachment_count) {
+        struct message *binary = eio_packet_encode_binary(args.attachments[frames->binary_count]);
+        if (binary == NULL)
             return false;
-        }
+        frames->binaries[frames->binary_count++] = binary;
     }
     return true;
 }
@@ -70,29 +72,11 @@ enum cvn_error sio_encode_event(cvn_slice nsp, const char *event, const uint64_t
         .list = args.json,
         .brackets = true,
     };
-    struct message *binaries[SIO_MAX_ATTACHMENTS];
-    struct message *message = encode_text(&text);
-    if (message == NULL)
-        return CVN_ERR_MEMORY;
-    if (!encode_binaries(args, binaries)) {
-        message_unref(message);
+    struct sio_frames frames = {.text = encode_text(&text)};
+    if (frames.text == NULL || !encode_binaries(args, &frames)) {
+        sio_frames_release(&frames);
         return CVN_ERR_MEMORY;
     }
-    ret->text = message;
-    ret->binary_count = args.attachment_count;
-    memcpy(ret->binaries, binaries, args.attachment_count * sizeof *binaries);
+    *ret = frames;
     return CVN_OK;
-}
-
-void sio_frames_release(struct sio_frames *frames)
-{
-    message_unref(frames->text);
-    frames->text = NULL;
-    while (frames->binary_count > 0)
-        message_unref(frames->binaries[--frames->binary_count]);
-}
-
-void sio_frames_set_volatile(struct sio_frames *frames)
-{
-    frames->text->flags |= MESSAGE_VOLATILE;
 }

@@ -4,17 +4,11 @@
 
 #include <convene/json.h>
 #include "eio/eio_packet.h"
+#include "sio/sio_frames.h"
 #include "sio/sio_packet.h"
 
 #define SIO_MAX_ATTACHMENTS 64  /* whatever the options say */
 #define SIO_MAX_EVENT_NAME  255 /* bytes of a name that may be emitted */
-
-/* One packet: its text and the binary messages that follow it. */
-struct sio_frames {
-    struct message *text;
-    size_t binary_count;
-    struct message *binaries[SIO_MAX_ATTACHMENTS];
-};
 
 /* What an application may put into a packet. */
 struct sio_encode_limits {
@@ -30,9 +24,5 @@ enum cvn_error sio_encode_event(cvn_slice nsp, const char *event, const uint64_t
                                 const struct sio_encode_limits *limits, struct sio_frames *ret);
 /* CONNECT, DISCONNECT and CONNECT_ERROR; `json` may be empty. NULL when memory has run out. */
 struct message *sio_encode_control(enum sio_type type, cvn_slice nsp, cvn_slice json);
-
-void sio_frames_release(struct sio_frames *frames);
-/* Marks all of them MESSAGE_VOLATILE: before they are shared. */
-void sio_frames_set_volatile(struct sio_frames *frames);
 
 #endif

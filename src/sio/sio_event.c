@@ -202,12 +202,13 @@ enum cvn_error cvn_socket_emit_volatile(cvn_socket *socket, const char *event, c
 enum cvn_error cvn_socket_emit_ack(cvn_socket *socket, const char *event, cvn_args args,
                                    uint32_t timeout_ms, cvn_ack_fn fn, void *data)
 {
-    uint64_t id;
     if (socket->state != SIO_SOCKET_CONNECTED)
         return CVN_ERR_STATE;
-    enum cvn_error error = sio_ack_add(socket, timeout_ms, fn, data, &id);
+    uint64_t id = socket->next_ack_id;
+    enum cvn_error error = sio_ack_add(socket, id, timeout_ms, fn, data);
     if (error != CVN_OK)
         return error;
+    socket->next_ack_id++;
     error = emit(socket, event, &id, args, false);
     if (error != CVN_OK)
         sio_ack_remove(socket, id);

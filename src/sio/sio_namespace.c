@@ -4,6 +4,7 @@
  */
 #include "sio/sio_socket.h"
 #include "sio/sio_adapter.h"
+#include "sio/sio_request.h"
 #include "base/mem.h"
 
 static cvn_slice namespace_key(const void *value)
@@ -41,6 +42,8 @@ void sio_server_release(struct sio_server *server)
     while ((nsp = map_next(&server->namespaces, &cursor)) != NULL)
         sio_namespace_free(nsp);
     map_release(&server->namespaces);
+    for (unsigned i = 0; i < server->worker_count; i++)
+        sio_request_end_all(server->workers[i]);
     if (server->adapter != NULL)
         server->adapter->free(server->adapter);
     server->adapter = NULL;
@@ -56,10 +59,21 @@ enum cvn_error sio_server_prepare(struct sio_server *server, struct sio_worker *
         if (error != CVN_OK)
             return error;
     }
+    for (unsigned i = 0; i < worker_count; i++)
+        sio_request_init(workers[i]);
     server->workers = workers;
     server->worker_count = worker_count;
     server->started = true;
     return CVN_OK;
+}
+
+struct sio_worker *sio_server_own_worker(const struct sio_server *server)
+{
+    const struct worker *current = worker_current();
+    if (current == NULL || current->index >= server->worker_count)
+        return NULL;
+    struct sio_worker *worker = server->workers[current->index];
+    return worker->worker == current ? worker : NULL;
 }
 
 struct cvn_namespace *sio_namespace_find(const struct sio_server *server, cvn_slice name)

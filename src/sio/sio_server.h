@@ -32,14 +32,16 @@ struct sio_server {
     enum cvn_error registration; /* the first that failed before the start, or CVN_OK */
     struct sio_adapter *adapter;
     unsigned worker_count;
-    struct sio_worker **workers; /* by worker index; NULL before the start */
+    struct sio_worker **workers;       /* by worker index; NULL before the start */
+    atomic_uint_fast64_t last_request; /* numbers given to questions, see sio_request.h */
 };
 
 struct sio_worker {
     struct sio_server *server;
     struct worker *worker;
     struct eio_server *eio;
-    uint64_t stamp; /* last mark given to a broadcast, see sio_broadcast.c */
+    uint64_t stamp;      /* last mark given to a walk, see sio_select.h */
+    struct map requests; /* questions whose home this is, see sio_request.c */
     /* Read by any thread, written by this worker. */
     atomic_size_t connections, polling, sockets;
     atomic_uint_fast64_t connections_total;
@@ -51,6 +53,9 @@ void sio_server_release(struct sio_server *server);
 /* Makes the per-worker parts of every namespace; nothing may be registered afterwards. CVN_ERR_MEMORY. */
 enum cvn_error sio_server_prepare(struct sio_server *server, struct sio_worker **workers,
                                   unsigned worker_count);
+
+/* The calling thread's worker, if it is one of this server's; else NULL. */
+struct sio_worker *sio_server_own_worker(const struct sio_server *server);
 
 /* Remembers the error of a registration before the start; returns it. */
 enum cvn_error sio_server_note(struct sio_server *server, enum cvn_error error);

@@ -61,6 +61,7 @@ void cvn_socket_unref(cvn_socket *socket)
     cvn_socket_set_data(socket, NULL, NULL);
     sio_handshake_unref(socket->handshake);
     message_unref(socket->auth);
+    message_unref(socket->attributes);
     mem_free(socket);
 }
 
@@ -312,4 +313,22 @@ void cvn_socket_set_data(cvn_socket *socket, void *data, void (*destroy)(void *d
 void *cvn_socket_data(const cvn_socket *socket)
 {
     return socket->data;
+}
+
+enum cvn_error cvn_socket_set_attributes(cvn_socket *socket, const char *json)
+{
+    cvn_slice text = cvn_str(json);
+    if (!json_is_valid(text, JSON_MAX_DEPTH))
+        return CVN_ERR_JSON;
+    struct message *attributes = message_copy(text);
+    if (attributes == NULL)
+        return CVN_ERR_MEMORY;
+    message_unref(socket->attributes);
+    socket->attributes = attributes;
+    return CVN_OK;
+}
+
+cvn_slice cvn_socket_attributes(const cvn_socket *socket)
+{
+    return socket->attributes != NULL ? message_payload(socket->attributes) : SLICE("{}");
 }

@@ -39,7 +39,8 @@ struct cvn_socket {
     struct list acks; /* of struct sio_ack, oldest first */
     uint64_t next_ack_id;
     struct sio_handshake *handshake;
-    struct message *auth; /* NULL: none was sent */
+    struct message *auth;       /* NULL: none was sent */
+    struct message *attributes; /* JSON of the application's; NULL: "{}" */
     void *data;
     void (*destroy_data)(void *data);
 };
@@ -82,9 +83,9 @@ cvn_slice sio_room_key(const void *value);
 
 /* --- Acknowledgements that the application waits for (sio_ack.c) --- */
 
-/* Encodes nothing: reserves an id and remembers whom to tell. CVN_ERR_LIMIT, CVN_ERR_MEMORY. */
-enum cvn_error sio_ack_add(struct cvn_socket *socket, uint32_t timeout_ms, cvn_ack_fn fn,
-                           void *data, uint64_t *ret_id);
+/* Encodes nothing: remembers whom to tell. `id` must not be pending. CVN_ERR_LIMIT, CVN_ERR_MEMORY. */
+enum cvn_error sio_ack_add(struct cvn_socket *socket, uint64_t id, uint32_t timeout_ms,
+                           cvn_ack_fn fn, void *data);
 /* Forgets it without a word. */
 void sio_ack_remove(struct cvn_socket *socket, uint64_t id);
 /* The client has answered; an unknown id is ignored. */

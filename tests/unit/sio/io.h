@@ -21,13 +21,12 @@ struct io {
 
 static struct io *the_io; /* for callbacks that get no app */
 
-static enum cvn_error io_on_broadcast(struct sio_adapter *adapter,
-                                      const struct sio_broadcast *broadcast)
+static enum cvn_error io_on_publish(struct sio_adapter *adapter, const struct sio_op *op)
 {
     struct io *io = CONTAINER_OF(adapter, struct io, adapter);
     io->broadcasts++;
     for (unsigned i = 0; i < io->world->worker_count; i++)
-        sio_broadcast_deliver(&io->workers[i], broadcast);
+        sio_op_apply(&io->workers[i], op);
     return CVN_OK;
 }
 
@@ -63,7 +62,7 @@ static struct io *io_new(unsigned workers)
     io->world->worker_count = workers;
     io->world->options.ping_interval_ms = 100000000; /* heartbeats are the layer below's */
     sio_server_init(&io->server, NULL, &options);
-    io->adapter.broadcast = io_on_broadcast;
+    io->adapter.publish = io_on_publish;
     io->adapter.free = io_on_adapter_freed;
     io->server.adapter = &io->adapter;
     assert_non_null(sio_namespace_get(&io->server, SLICE("/")));

@@ -350,7 +350,7 @@ static void test_no_memory(void **state)
             assert_memory_equal(&frames, &untouched, sizeof frames);
         }
     } while (error != CVN_OK);
-    assert_int_equal(failing, 5); /* the text, three attachments, and then it worked */
+    assert_int_equal(failing, 6); /* the text, the list, three attachments, then it worked */
     assert_int_equal(frames.binary_count, 3);
     sio_frames_release(&frames);
 }

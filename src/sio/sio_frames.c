@@ -1,0 +1,35 @@
+/* References to the messages of a packet. Any thread; the counts are atomic. */
+#include "sio/sio_frames.h"
+#include "base/mem.h"
+
+void sio_frames_release(struct sio_frames *frames)
+{
+    message_unref(frames->text);
+    while (frames->binary_count > 0)
+        message_unref(frames->binaries[--frames->binary_count]);
+    mem_free(frames->binaries);
+    *frames = (struct sio_frames){0};
+}
+
+bool sio_frames_reserve(struct sio_frames *frames, size_t count)
+{
+    frames->binaries = mem_alloc(count * sizeof(struct message *));
+    return frames->binaries != NULL;
+}
+
+bool sio_frames_copy(struct sio_frames *ret, const struct sio_frames *frames)
+{
+    struct sio_frames copy = {0};
+    if (frames->binary_count > 0 && !sio_frames_reserve(&copy, frames->binary_count))
+        return false;
+    copy.text = message_ref(frames->text);
+    for (; copy.binary_count < frames->binary_count; copy.binary_count++)
+        copy.binaries[copy.binary_count] = message_ref(frames->binaries[copy.binary_count]);
+    *ret = copy;
+    return true;
+}
+
+void sio_frames_set_volatile(struct sio_frames *frames)
+{
+    frames->text->flags |= MESSAGE_VOLATILE;
+}

@@ -1,0 +1,23 @@
+/* The messages of one packet, by reference: they may wait on any number of sessions at once. Any thread, but before they are shared. */
+#ifndef SIO_FRAMES_H
+#define SIO_FRAMES_H
+
+#include "base/message.h"
+
+/* One packet: its text and the binary messages that follow it. Zeroed = none. */
+struct sio_frames {
+    struct message *text;
+    size_t binary_count;
+    struct message **binaries; /* NULL when there are none */
+};
+
+/* Gives the references up; zeroed afterwards. */
+void sio_frames_release(struct sio_frames *frames);
+/* References to the same messages. False when memory has run out, *ret untouched. */
+bool sio_frames_copy(struct sio_frames *ret, const struct sio_frames *frames);
+/* Room for the first `count` binaries. False when memory has run out. */
+bool sio_frames_reserve(struct sio_frames *frames, size_t count);
+/* Marks the packet MESSAGE_VOLATILE: before it is shared. */
+void sio_frames_set_volatile(struct sio_frames *frames);
+
+#endif

@@ -1,0 +1,49 @@
+/*
+ * One thing done to the sockets of a target, wherever they are: an emit, a change of rooms, a disconnect, a question. What an adapter
+ * carries to every worker and node; each worker applies it to its own sockets.
+ */
+#ifndef SIO_OP_H
+#define SIO_OP_H
+
+#include "sio/sio_socket.h"
+
+enum sio_op_type {
+    SIO_OP_EMIT,       /* frames; with an origin the sockets are to acknowledge */
+    SIO_OP_JOIN,       /* name: the room */
+    SIO_OP_LEAVE,      /* name: the room */
+    SIO_OP_DISCONNECT, /* close: the whole connection */
+    SIO_OP_FETCH,      /* origin: who wants to know what sockets there are */
+};
+
+/* Who waits for answers, see sio_request.h; request 0: nobody does. */
+struct sio_origin {
+    unsigned worker;
+    uint64_t request;
+};
+
+/* On the stack all memory is borrowed (refs 0); one made by sio_op_ref owns what it points to. Immutable. */
+struct sio_op {
+    atomic_uint refs;
+    uint8_t type; /* enum sio_op_type */
+    bool close;
+    unsigned flags;      /* enum cvn_emit_flags */
+    uint32_t timeout_ms; /* for acknowledgements; 0: none */
+    struct cvn_namespace *nsp;
+    const cvn_slice *rooms; /* none: the whole namespace */
+    size_t room_count;
+    const cvn_slice *except;
+    size_t except_count;
+    cvn_slice name;           /* with a NUL behind it */
+    struct sio_frames frames; /* EMIT */
+    struct sio_origin origin;
+};
+
+/* The same op, to be kept: one more reference, or, of a borrowed one, a copy. NULL when memory has run out. Any thread. */
+struct sio_op *sio_op_ref(const struct sio_op *op) __attribute__((warn_unused_result));
+/* NULL is accepted; not for borrowed ones. Any thread. */
+void sio_op_unref(struct sio_op *op);
+
+/* Does it to the sockets of this worker. On that worker. */
+void sio_op_apply(struct sio_worker *worker, const struct sio_op *op);
+
+#endif

@@ -1,0 +1,175 @@
+/*
+ * The public calls that name a target: from the application's lists of rooms to an op, handed to the adapter. Any thread.
+ */
+#include "sio/sio_adapter.h"
+#include "sio/sio_request.h"
+#include "base/mem.h"
+
+/* The names of a target's lists in one array: in place when they are few. */
+struct names {
+    cvn_slice few[2 * CVN_TARGET_ROOMS];
+    cvn_slice *all;
+};
+
+static size_t count_fixed(const char *const *list)
+{
+    size_t count = 0;
+    while (count < CVN_TARGET_ROOMS && list[count] != NULL)
+        count++;
+    return count;
+}
+
+static cvn_slice *add_names(cvn_slice *to, const char *const *list, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        *to++ = cvn_str(list[i]);
+    return to;
+}
+
+/* Fills `ret_op` but for what is its own; release_names frees what it points to. */
+static enum cvn_error resolve(const cvn_target *target, enum sio_op_type type, struct names *names,
+                              struct sio_op *ret_op)
+{
+    names->all = names->few;
+    struct cvn_namespace *nsp = target->nsp;
+    if (nsp == NULL)
+        return CVN_ERR_ARGUMENT;
+    const struct sio_server *server = nsp->server;
+    if (!server->started || atomic_load_explicit(&server->ended, memory_order_relaxed))
+        return CVN_ERR_STATE;
+
+    size_t rooms = count_fixed(target->rooms), except = count_fixed(target->except);
+    if (target->more_room_count + target->more_except_count > 0) {
+        size_t total = rooms + except + target->more_room_count + target->more_except_count;
+        cvn_slice *all = mem_alloc(total * sizeof *all);
+        if (all == NULL)
+            return CVN_ERR_MEMORY;
+        names->all = all;
+    }
+    cvn_slice *excepted = add_names(names->all, target->rooms, rooms);
+    excepted = add_names(excepted, target->more_rooms, target->more_room_count);
+    cvn_slice *end = add_names(excepted, target->except, except);
+    end = add_names(end, target->more_except, target->more_except_count);
+
+    *ret_op = (struct sio_op){
+        .type = (uint8_t)type,
+        .flags = target->flags,
+        .nsp = nsp,
+        .rooms = names->all,
+        .room_count = (size_t)(excepted - names->all),
+        .except = excepted,
+        .except_count = (size_t)(end - excepted),
+    };
+    return CVN_OK;
+}
+
+static void release_names(struct names *names)
+{
+    if (names->all != names->few)
+        mem_free(names->all);
+}
+
+static enum cvn_error publish(const struct sio_op *op)
+{
+    struct sio_adapter *adapter = op->nsp->server->adapter;
+    return adapter->publish(adapter, op);
+}
+
+/* --- Emitting --- */
+
+static enum cvn_error emit(const cvn_target *target, const char *event, cvn_args args,
+                           uint32_t timeout_ms, const struct sio_request_end *end)
+{
+    struct names names;
+    struct sio_op op;
+    enum cvn_error error = resolve(target, SIO_OP_EMIT, &names, &op);
+    if (error == CVN_OK && event == NULL)
+        error = CVN_ERR_ARGUMENT;
+    if (error != CVN_OK)
+        goto out;
+    uint64_t ack_id;
+    if (end != NULL) {
+        op.timeout_ms = timeout_ms;
+        error = sio_request_number(&op, &ack_id);
+        if (error != CVN_OK)
+            goto out;
+    }
+    error = sio_encode_event(sio_namespace_name(op.nsp), event, end != NULL ? &ack_id : NULL, args,
+                             &op.nsp->server->options.emits, &op.frames);
+    if (error != CVN_OK)
+        goto out;
+    if (op.flags & CVN_VOLATILE)
+        sio_frames_set_volatile(&op.frames);
+    error = end != NULL ? sio_request_begin(&op, end) : publish(&op);
+    sio_frames_release(&op.frames);
+out:
+    release_names(&names);
+    return error;
+}
+
+enum cvn_error cvn_emit(const cvn_target *target, const char *event, cvn_args args)
+{
+    return emit(target, event, args, 0, NULL);
+}
+
+enum cvn_error cvn_emit_ack(const cvn_target *target, const char *event, cvn_args args,
+                            uint32_t timeout_ms, cvn_answers_fn fn, void *data)
+{
+    if (fn == NULL)
+        return CVN_ERR_ARGUMENT;
+    return emit(target, event, args, timeout_ms,
+                &(struct sio_request_end){.on_answers = fn, .data = data});
+}
+
+/* --- Changing --- */
+
+static enum cvn_error change(const cvn_target *target, enum sio_op_type type, const char *room,
+                             bool close)
+{
+    struct names names;
+    struct sio_op op;
+    enum cvn_error error = resolve(target, type, &names, &op);
+    if (error == CVN_OK) {
+        op.name = cvn_str(room);
+        op.close = close;
+        error = type != SIO_OP_DISCONNECT && op.name.size == 0 ? CVN_ERR_ARGUMENT : publish(&op);
+    }
+    release_names(&names);
+    return error;
+}
+
+enum cvn_error cvn_sockets_join(const cvn_target *target, const char *room)
+{
+    return change(target, SIO_OP_JOIN, room, false);
+}
+
+enum cvn_error cvn_sockets_leave(const cvn_target *target, const char *room)
+{
+    return change(target, SIO_OP_LEAVE, room, false);
+}
+
+enum cvn_error cvn_sockets_disconnect(const cvn_target *target, bool close)
+{
+    return change(target, SIO_OP_DISCONNECT, NULL, close);
+}
+
+/* --- Looking --- */
+
+enum cvn_error cvn_fetch_sockets(const cvn_target *target, uint32_t timeout_ms, cvn_fetch_fn fn,
+                                 void *data)
+{
+    struct names names;
+    struct sio_op op;
+    uint64_t unused;
+    if (fn == NULL)
+        return CVN_ERR_ARGUMENT;
+    enum cvn_error error = resolve(target, SIO_OP_FETCH, &names, &op);
+    if (error == CVN_OK) {
+        op.timeout_ms = timeout_ms;
+        error = sio_request_number(&op, &unused);
+    }
+    if (error == CVN_OK)
+        error = sio_request_begin(&op, &(struct sio_request_end){.on_sockets = fn, .data = data});
+    release_names(&names);
+    return error;
+}
