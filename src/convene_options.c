@@ -126,6 +126,10 @@ static void set_socketio(struct sio_options *ret, const cvn_options *options, si
         .max_pending_acks = (unsigned)or_default(options->max_pending_acks, 1000),
         .max_attachment_bytes = product(attachments, max_payload),
     };
+    ret->recovery.window_ms = options->recovery_window_ms;
+    ret->recovery.max_bytes = or_default(options->recovery_max_bytes, 16 << 20);
+    ret->recovery.max_sessions = (size_t)or_default(options->recovery_max_sessions, 10000);
+    ret->recovery.skip_middlewares = options->recovery_skip_middlewares;
 }
 
 bool server_settings_init(struct server_settings *ret, const cvn_options *options)
@@ -141,6 +145,7 @@ bool server_settings_init(struct server_settings *ret, const cvn_options *option
     ret->shutdown_timeout_ms = or_default(options->shutdown_timeout_ms, 10000);
     set_engine(&ret->eio, options);
     set_socketio(&ret->sio, options, ret->eio.max_payload);
+    ret->sio.recovery.heartbeat_ms = ret->eio.ping_interval_ms + ret->eio.ping_timeout_ms;
     ret->conn = (struct conn_limits){ret->eio.send_high_water, ret->eio.send_max};
     ret->http = (struct http_limits){options->http_head_timeout_ms, options->http_body_timeout_ms,
                                      options->http_idle_timeout_ms};

@@ -74,6 +74,18 @@ typedef struct cvn_options {
     unsigned max_rooms_per_socket;       /**< default 1000 */
     unsigned max_pending_acks; /**< acknowledgements that one socket may owe; default 1000 */
 
+    /* Connection state recovery, see docs/recovery.md */
+    /** Milliseconds for which a client whose connection was lost may come back to its id, rooms, data
+     * and missed events; 0: no recovery. The reference server's suggestion is 120000. */
+    uint32_t recovery_window_ms;
+    /** Bytes of recent events that each worker keeps for that; default 16 MiB. Beyond, the oldest of
+     * the namespace that emits go, and who may have missed them is not recovered. */
+    size_t recovery_max_bytes;
+    /** Lost clients that each worker waits for; default 10000. Beyond, the oldest is given up. */
+    unsigned recovery_max_sessions;
+    /** Do not ask the middlewares again when a client comes back. */
+    bool recovery_skip_middlewares;
+
     /* Back pressure, in bytes queued for one connection */
     size_t send_high_water; /**< above it volatile events are dropped; default 1 MiB */
     size_t send_max; /**< above it the connection is closed as a "slow consumer"; default 16 MiB */

@@ -5,6 +5,7 @@
  * Attachments are only waited for once the namespace has been joined, so nobody holds memory here without having been let in.
  */
 #include "sio/sio_client.h"
+#include "sio/sio_recovery.h"
 #include "base/mem.h"
 #include <time.h>
 
@@ -104,7 +105,7 @@ static void on_connect(struct sio_client *client, const struct sio_packet *packe
     }
     list_append(&client->sockets, &socket->client_link);
     client->socket_count++;
-    sio_socket_begin(socket);
+    sio_recovery_begin(socket);
 }
 
 /* --- Packets --- */
@@ -125,7 +126,7 @@ static void on_packet(struct sio_client *client, const struct sio_packet *packet
         return; /* it crossed our DISCONNECT on the way */
     switch (packet->type) {
     case SIO_DISCONNECT:
-        sio_socket_end(socket, "client namespace disconnect");
+        sio_socket_end(socket, "client namespace disconnect", false);
         sio_client_remove(client, socket);
         break;
     case SIO_EVENT:
@@ -287,6 +288,12 @@ static void on_upgrade(struct eio_session *session)
         count(&client->worker->polling, -1);
 }
 
+/* Whether the connection was lost rather than ended on purpose or for misbehaving. */
+static bool may_return(enum eio_reason reason)
+{
+    return reason != EIO_PARSE_ERROR && reason != EIO_SHUTDOWN;
+}
+
 static void on_close(struct eio_session *session, enum eio_reason reason)
 {
     struct sio_client *client = eio_session_owner(session);
@@ -297,7 +304,7 @@ static void on_close(struct eio_session *session, enum eio_reason reason)
     while (!list_is_empty(&client->sockets)) {
         struct cvn_socket *socket =
             CONTAINER_OF(client->sockets.next, struct cvn_socket, client_link);
-        sio_socket_end(socket, eio_reason_text(reason));
+        sio_socket_end(socket, eio_reason_text(reason), may_return(reason));
         sio_client_remove(client, socket);
     }
     free_pending(client);

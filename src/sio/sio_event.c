@@ -3,6 +3,7 @@
  * acknowledgements that were put off, which any thread may send.
  */
 #include "sio/sio_client.h"
+#include "sio/sio_recovery.h"
 #include "base/mem.h"
 
 struct cvn_event {
@@ -178,6 +179,8 @@ static enum cvn_error emit(struct cvn_socket *socket, const char *event, const u
         return CVN_ERR_STATE;
     if (event == NULL)
         return CVN_ERR_ARGUMENT;
+    if (id == NULL && socket->local->log != NULL)
+        return sio_recovery_emit_to(socket, event, args, is_volatile ? CVN_VOLATILE : 0);
     enum cvn_error error = sio_encode_event(sio_namespace_name(nsp), event, id, args,
                                             &nsp->server->options.emits, &frames);
     if (error != CVN_OK)

@@ -4,6 +4,7 @@
  */
 #include "sio/sio_socket.h"
 #include "sio/sio_adapter.h"
+#include "sio/sio_recovery.h"
 #include "sio/sio_request.h"
 #include "base/mem.h"
 
@@ -33,17 +34,21 @@ void sio_server_init(struct sio_server *server, cvn_server *owner,
     server->owner = owner;
     server->options = *options;
     map_init(&server->namespaces, namespace_key);
+    sio_registry_init(&server->registry);
 }
 
 void sio_server_release(struct sio_server *server)
 {
     size_t cursor = 0;
     struct cvn_namespace *nsp;
+    for (unsigned i = 0; i < server->worker_count; i++) {
+        sio_request_end_all(server->workers[i]);
+        sio_recovery_end_all(server->workers[i]);
+    }
     while ((nsp = map_next(&server->namespaces, &cursor)) != NULL)
         sio_namespace_free(nsp);
     map_release(&server->namespaces);
-    for (unsigned i = 0; i < server->worker_count; i++)
-        sio_request_end_all(server->workers[i]);
+    sio_registry_release(&server->registry);
     if (server->adapter != NULL)
         server->adapter->free(server->adapter);
     server->adapter = NULL;
@@ -54,15 +59,17 @@ enum cvn_error sio_server_prepare(struct sio_server *server, struct sio_worker *
 {
     size_t cursor = 0;
     struct cvn_namespace *nsp;
+    for (unsigned i = 0; i < worker_count; i++) {
+        sio_request_init(workers[i]);
+        list_init(&workers[i]->parked);
+    }
+    server->workers = workers;
+    server->worker_count = worker_count;
     while ((nsp = map_next(&server->namespaces, &cursor)) != NULL) {
         enum cvn_error error = sio_namespace_prepare(nsp, workers, worker_count);
         if (error != CVN_OK)
             return error;
     }
-    for (unsigned i = 0; i < worker_count; i++)
-        sio_request_init(workers[i]);
-    server->workers = workers;
-    server->worker_count = worker_count;
     server->started = true;
     return CVN_OK;
 }
@@ -100,8 +107,9 @@ struct cvn_namespace *sio_namespace_get(struct sio_server *server, cvn_slice nam
     nsp->name_size = name.size;
     memcpy(nsp->name, name.data, name.size);
     map_init(&nsp->events, event_key);
+    pthread_mutex_init(&nsp->outside.lock, NULL);
     if (!map_put(&server->namespaces, nsp)) {
-        mem_free(nsp);
+        sio_namespace_free(nsp);
         sio_server_note(server, CVN_ERR_MEMORY);
         return NULL;
     }
@@ -114,6 +122,7 @@ static void release_locals(struct cvn_namespace *nsp)
         map_release(&nsp->locals[i].sockets);
         map_release(&nsp->locals[i].rooms);
         mem_free(nsp->locals[i].members);
+        sio_log_free(nsp->locals[i].log);
     }
     mem_free(nsp->locals);
 }
@@ -133,6 +142,7 @@ void sio_namespace_free(struct cvn_namespace *nsp)
     mem_free(nsp->disconnect.items);
     mem_free(nsp->any.items);
     release_locals(nsp);
+    pthread_mutex_destroy(&nsp->outside.lock);
     mem_free(nsp);
 }
 
@@ -148,6 +158,9 @@ enum cvn_error sio_namespace_prepare(struct cvn_namespace *nsp, struct sio_worke
         local->worker = workers[i];
         map_init(&local->sockets, socket_key);
         map_init(&local->rooms, sio_room_key);
+        enum cvn_error error = sio_recovery_prepare(local, count);
+        if (error != CVN_OK)
+            return error;
     }
     return CVN_OK;
 }

@@ -36,6 +36,16 @@ struct sio_local {
     struct cvn_socket **members; /* the same, dense, for broadcasts */
     uint32_t member_count, member_capacity;
     struct map rooms; /* of struct sio_room, by name */
+    /* With recovery: */
+    struct sio_log *log;             /* else NULL */
+    size_t parked_count;             /* sessions that wait for their clients */
+    uint64_t emitted, emitted_alone; /* positions given out: to all, to this worker's sockets */
+};
+
+/* What threads emit that are no workers: the lock keeps their order. */
+struct sio_outside {
+    pthread_mutex_t lock;
+    uint64_t emitted;
 };
 
 struct cvn_namespace {
@@ -43,6 +53,7 @@ struct cvn_namespace {
     struct sio_handlers middlewares, connection, disconnecting, disconnect, any;
     struct map events;        /* of struct sio_event_entry */
     struct sio_local *locals; /* one a worker; NULL before the start */
+    struct sio_outside outside;
     size_t name_size;
     char name[];
 };

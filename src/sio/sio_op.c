@@ -5,6 +5,7 @@
  */
 #include "sio/sio_op.h"
 #include "sio/sio_broadcast.h"
+#include "sio/sio_recovery.h"
 #include "sio/sio_request.h"
 #include "sio/sio_select.h"
 #include "base/log.h"
@@ -132,10 +133,15 @@ static void change_all(struct sio_worker *worker, const struct sio_op *op)
 
 void sio_op_apply(struct sio_worker *worker, const struct sio_op *op)
 {
-    if (op->type == SIO_OP_EMIT && op->origin.request == 0)
-        sio_broadcast_deliver(worker, op);
-    else if (op->origin.request != 0)
+    if (op->origin.request != 0) {
         sio_request_answer(worker, op);
-    else
+    } else if (op->type != SIO_OP_EMIT) {
         change_all(worker, op);
+        if (op->type == SIO_OP_DISCONNECT)
+            sio_recovery_disconnect(worker, op);
+    } else {
+        sio_broadcast_deliver(worker, op);
+        if (op->position.number != 0)
+            sio_log_append(op->nsp->locals[worker->worker->index].log, op);
+    }
 }

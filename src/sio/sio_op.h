@@ -21,11 +21,29 @@ struct sio_origin {
     uint64_t request;
 };
 
+/* What an emit is known by where clients may come back for it, see sio_log.h; number 0: it is not logged. */
+struct sio_position {
+    unsigned lane; /* who emits, see below */
+    uint64_t number;
+};
+
+/*
+ * Lanes of a server with n workers: 0 to n - 1 are what each worker emits to all, n is all other threads, and n + 1 + i what worker i emits to its
+ * own sockets alone. Workers see the emits of one lane in the same order, those of different lanes in any.
+ */
+#define SIO_LANES(workers) (2 * (workers) + 1)
+
+static inline bool sio_lane_is_shared(unsigned lane, unsigned workers)
+{
+    return lane <= workers;
+}
+
 /* On the stack all memory is borrowed (refs 0); one made by sio_op_ref owns what it points to. Immutable. */
 struct sio_op {
     atomic_uint refs;
     uint8_t type; /* enum sio_op_type */
     bool close;
+    bool to_socket;      /* the one room is a socket's id, not a room of that name */
     unsigned flags;      /* enum cvn_emit_flags */
     uint32_t timeout_ms; /* for acknowledgements; 0: none */
     struct cvn_namespace *nsp;
@@ -35,6 +53,7 @@ struct sio_op {
     size_t except_count;
     cvn_slice name;           /* with a NUL behind it */
     struct sio_frames frames; /* EMIT */
+    struct sio_position position;
     struct sio_origin origin;
 };
 

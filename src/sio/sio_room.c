@@ -4,7 +4,7 @@
  *
  * A socket is always in the room of its own id; that one costs nothing, since the socket itself is found by its id.
  */
-#include "sio/sio_socket.h"
+#include "sio/sio_log.h"
 #include "base/mem.h"
 
 cvn_slice sio_room_key(const void *value)
@@ -98,7 +98,8 @@ enum cvn_error cvn_join(cvn_socket *socket, const char *room_name)
         return CVN_ERR_MEMORY;
     }
     room->members[room->count] = (struct sio_room_member){socket, socket->room_count};
-    socket->rooms[socket->room_count++] = (struct sio_membership){room, room->count++};
+    socket->rooms[socket->room_count++] =
+        (struct sio_membership){room, room->count++, local->log != NULL ? local->log->end : 0};
     return CVN_OK;
 }
 

@@ -6,9 +6,16 @@
 #define SIO_SERVER_H
 
 #include <convene/namespace.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include "eio/eio_server.h"
 #include "sio/sio_encode.h"
+
+/* Every session by its pid, and the lock that guards that and their homes. See sio_session.h. */
+struct sio_registry {
+    pthread_mutex_t lock;
+    struct map sessions;
+};
 
 struct sio_adapter;
 struct sio_worker;
@@ -21,6 +28,13 @@ struct sio_options {
     unsigned max_rooms_per_socket;
     unsigned max_pending_acks;
     size_t max_attachment_bytes; /* of one packet, together */
+    struct {
+        uint64_t window_ms;    /* for which a session waits for its client; 0: no recovery */
+        uint64_t heartbeat_ms; /* after which a silent connection is found dead */
+        size_t max_bytes;      /* of logs, a worker */
+        size_t max_sessions;   /* parked, a worker */
+        bool skip_middlewares; /* for a recovered socket */
+    } recovery;
 };
 
 struct sio_server {
@@ -34,6 +48,7 @@ struct sio_server {
     unsigned worker_count;
     struct sio_worker **workers;       /* by worker index; NULL before the start */
     atomic_uint_fast64_t last_request; /* numbers given to questions, see sio_request.h */
+    struct sio_registry registry;      /* of sessions that clients may recover */
 };
 
 struct sio_worker {
@@ -42,6 +57,10 @@ struct sio_worker {
     struct eio_server *eio;
     uint64_t stamp;      /* last mark given to a walk, see sio_select.h */
     struct map requests; /* questions whose home this is, see sio_request.c */
+    size_t log_bytes;    /* of all logs, see sio_log.h */
+    size_t claims;       /* sessions on their way to a socket here, see sio_recovery.c */
+    struct list parked;  /* of struct sio_session, oldest first */
+    size_t parked_count;
     /* Read by any thread, written by this worker. */
     atomic_size_t connections, polling, sockets;
     atomic_uint_fast64_t connections_total;

@@ -5,6 +5,7 @@
  * others. A socket that has gone keeps its memory, and every function on it answers sensibly.
  */
 #include "sio/sio_client.h"
+#include "sio/sio_recovery.h"
 #include "base/mem.h"
 #include "base/rand.h"
 #include "base/base64.h"
@@ -18,7 +19,7 @@ struct cvn_next {
     bool accepted;
 };
 
-static void make_id(char ret[SIO_ID_SIZE + 1])
+void sio_socket_make_id(char ret[SIO_ID_SIZE + 1])
 {
     uint8_t bytes[15];
     rand_bytes(bytes, sizeof bytes);
@@ -40,7 +41,7 @@ struct cvn_socket *sio_socket_new(struct sio_client *client, struct sio_local *l
         }
     }
     atomic_init(&socket->refs, 1);
-    make_id(socket->id);
+    sio_socket_make_id(socket->id);
     socket->client = client;
     socket->local = local;
     socket->handshake = sio_handshake_ref(client->handshake);
@@ -90,20 +91,32 @@ void sio_socket_send_control(struct cvn_socket *socket, enum sio_type type, cvn_
 
 /* --- Joining --- */
 
+static void send_connect(struct cvn_socket *socket)
+{
+    char memory[2 * SIO_ID_SIZE + 32];
+    const char *pid = socket->session != NULL ? socket->session->pid : NULL;
+    int size =
+        snprintf(memory, sizeof memory, "{\"sid\":\"%s\"%s%s%s}", socket->id,
+                 pid != NULL ? ",\"pid\":\"" : "", pid != NULL ? pid : "", pid != NULL ? "\"" : "");
+    sio_socket_send_control(socket, SIO_CONNECT, slice_of(memory, (size_t)size));
+}
+
 static void join(struct cvn_socket *socket)
 {
     struct sio_client *client = socket->client;
     const struct cvn_namespace *nsp = socket->local->nsp;
+    sio_recovery_settle(socket);
     if (!sio_local_add(socket->local, socket)) {
         eio_session_close(client->session, EIO_FORCED_SERVER_CLOSE);
         return;
     }
     socket->state = SIO_SOCKET_CONNECTED;
     sio_client_joined(client);
-
-    char memory[SIO_ID_SIZE + 16];
-    int size = snprintf(memory, sizeof memory, "{\"sid\":\"%s\"}", socket->id);
-    sio_socket_send_control(socket, SIO_CONNECT, slice_of(memory, (size_t)size));
+    if (!sio_recovery_restore(socket)) {
+        eio_session_close(client->session, EIO_FORCED_SERVER_CLOSE);
+        return;
+    }
+    send_connect(socket);
     for (size_t i = 0; i < nsp->connection.count && socket->state == SIO_SOCKET_CONNECTED; i++)
         nsp->connection.items[i].fn.connection(socket, nsp->connection.items[i].data);
 }
@@ -177,6 +190,7 @@ void cvn_next_refuse(cvn_next *next, const char *message, const char *data)
     if (socket->state == SIO_SOCKET_CONNECTING) {
         send_refusal(socket, message, data);
         socket->state = SIO_SOCKET_GONE;
+        sio_recovery_park(socket);
         sio_client_remove(socket->client, socket);
     }
     if (next->running)
@@ -187,7 +201,9 @@ void cvn_next_refuse(cvn_next *next, const char *message, const char *data)
 
 void sio_socket_begin(struct cvn_socket *socket)
 {
-    if (socket->local->nsp->middlewares.count == 0) {
+    const struct cvn_namespace *nsp = socket->local->nsp;
+    if (nsp->middlewares.count == 0 ||
+        (socket->recovered && nsp->server->options.recovery.skip_middlewares)) {
         join(socket);
         return;
     }
@@ -209,21 +225,25 @@ static void tell_disconnect(struct cvn_socket *socket, const struct sio_handlers
         handlers->items[i].fn.disconnect(socket, reason, handlers->items[i].data);
 }
 
-void sio_socket_end(struct cvn_socket *socket, const char *reason)
+void sio_socket_end(struct cvn_socket *socket, const char *reason, bool may_return)
 {
     const struct cvn_namespace *nsp = socket->local->nsp;
-    if (socket->state == SIO_SOCKET_CONNECTING)
+    if (socket->state == SIO_SOCKET_CONNECTING) {
         socket->state = SIO_SOCKET_GONE;
+        sio_recovery_park(socket);
+    }
     if (socket->state != SIO_SOCKET_CONNECTED)
         return;
     cvn_socket_ref(socket);
     socket->state = SIO_SOCKET_LEAVING;
     tell_disconnect(socket, &nsp->disconnecting, reason);
+    sio_recovery_leave(socket, may_return);
     sio_room_leave_all(socket);
     sio_local_remove(socket->local, socket);
     socket->state = SIO_SOCKET_GONE;
     sio_ack_fail_all(socket);
     tell_disconnect(socket, &nsp->disconnect, reason);
+    sio_recovery_park(socket);
     cvn_socket_unref(socket);
 }
 
@@ -238,7 +258,7 @@ void cvn_disconnect(cvn_socket *socket, bool close)
     if (socket->state != SIO_SOCKET_CONNECTED)
         return;
     sio_socket_send_control(socket, SIO_DISCONNECT, SLICE(""));
-    sio_socket_end(socket, "server namespace disconnect");
+    sio_socket_end(socket, "server namespace disconnect", false);
 }
 
 /* --- What it is --- */

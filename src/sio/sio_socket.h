@@ -22,11 +22,13 @@ enum sio_socket_state {
 struct sio_membership {
     struct sio_room *room;
     uint32_t index; /* of this socket in room->members */
+    uint64_t since; /* end of the local's log when it joined */
 };
 
 struct cvn_socket {
     atomic_uint refs;
     uint8_t state; /* enum sio_socket_state */
+    bool recovered;
     char id[SIO_ID_SIZE + 1];
     uint32_t member_index;     /* in local->members */
     uint64_t mark;             /* of the last broadcast that reached or excluded it */
@@ -39,8 +41,9 @@ struct cvn_socket {
     struct list acks; /* of struct sio_ack, oldest first */
     uint64_t next_ack_id;
     struct sio_handshake *handshake;
-    struct message *auth;       /* NULL: none was sent */
-    struct message *attributes; /* JSON of the application's; NULL: "{}" */
+    struct message *auth;        /* NULL: none was sent */
+    struct message *attributes;  /* JSON of the application's; NULL: "{}" */
+    struct sio_session *session; /* for recovery; NULL: it has none */
     void *data;
     void (*destroy_data)(void *data);
 };
@@ -50,8 +53,11 @@ struct cvn_socket *sio_socket_new(struct sio_client *client, struct sio_local *l
                                   cvn_slice auth);
 /* Runs the middlewares, and at their yes joins; refuses at their no. The client's reference is taken over. */
 void sio_socket_begin(struct cvn_socket *socket);
-/* Ends it: disconnect handlers, rooms, acknowledgements. The client is not told. Idempotent. */
-void sio_socket_end(struct cvn_socket *socket, const char *reason);
+/* Ends it: disconnect handlers, rooms, acknowledgements. The client is not told; with `may_return` it may find its session again.
+ * Idempotent. */
+void sio_socket_end(struct cvn_socket *socket, const char *reason, bool may_return);
+/* A fresh random id. */
+void sio_socket_make_id(char ret[SIO_ID_SIZE + 1]);
 
 /* Queues an encoded packet; false when it was not (gone, or volatile and congested). */
 bool sio_socket_send(struct cvn_socket *socket, const struct sio_frames *frames);

@@ -2,6 +2,7 @@
  * The public calls that name a target: from the application's lists of rooms to an op, handed to the adapter. Any thread.
  */
 #include "sio/sio_adapter.h"
+#include "sio/sio_recovery.h"
 #include "sio/sio_request.h"
 #include "base/mem.h"
 
@@ -87,6 +88,10 @@ static enum cvn_error emit(const cvn_target *target, const char *event, cvn_args
         error = CVN_ERR_ARGUMENT;
     if (error != CVN_OK)
         goto out;
+    if (end == NULL && sio_recovery_is_on(op.nsp->server)) {
+        error = sio_recovery_emit(&op, event, args);
+        goto out;
+    }
     uint64_t ack_id;
     if (end != NULL) {
         op.timeout_ms = timeout_ms;

@@ -86,13 +86,14 @@ static void io_start(struct io *io)
 
 static void io_free(struct io *io)
 {
-    world_free(io->world);
+    world_end(io->world);
     for (unsigned i = 0; i < WORLD_WORKERS; i++) {
         assert_int_equal(io->workers[i].connections, 0);
         assert_int_equal(io->workers[i].polling, 0);
         assert_int_equal(io->workers[i].sockets, 0);
     }
     sio_server_release(&io->server);
+    free(io->world);
     free(io);
 }
 

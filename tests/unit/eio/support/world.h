@@ -242,7 +242,8 @@ static void world_advance(struct world *world, uint64_t ms)
     world_turn(world);
 }
 
-static void world_free(struct world *world)
+/* Stops the workers; their memory is still there for what lies above. */
+static void world_end(struct world *world)
 {
     for (unsigned i = 0; i < world->worker_count; i++) {
         listener_close(world->listeners[i]);
@@ -255,6 +256,11 @@ static void world_free(struct world *world)
         worker_release(&world->workers[i]);
     }
     assert_int_equal(world->live, 0);
+}
+
+static void world_free(struct world *world)
+{
+    world_end(world);
     free(world);
 }
 
