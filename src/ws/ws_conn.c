@@ -8,10 +8,13 @@
  * - A callback may close or abort anything. The TCP connection tells its end (and with it this object's) only at the end
  *   of the turn, so the object outlives the batch of frames that is being worked on; conn_is_open is asked before
  *   each frame, and bytes that a callback is looking at are never freed by what it calls.
+ * - What is decided depends on the bytes alone, never on how they were split: text that is judged before its frame is whole
+ *   is refused for nothing that the whole frame would not be refused for, and with the same status.
  * - Nothing is sent behind a close frame. Memory that runs out drops this connection.
  */
 #include "ws/ws_conn.h"
 #include "ws/ws_encode.h"
+#include "ws/ws_mask.h"
 #include "base/buf.h"
 #include "base/mem.h"
 #include "base/utf8.h"
@@ -19,6 +22,7 @@
 #define DEFAULT_MAX_FRAGMENTS    4096
 #define DEFAULT_CLOSE_TIMEOUT_MS 5000
 #define MAX_QUEUED_PONGS         16
+#define LOOK_AHEAD               4096 /* bytes of text that are judged at a time, before their frame is whole */
 #define STATUS_ABNORMAL          1006 /* reported when there was no closing handshake; never on the wire */
 
 enum ws_conn_state {
@@ -38,8 +42,10 @@ struct ws_conn {
     bool binary;            /* type of the message in `pieces` */
     uint8_t queued_pongs;   /* pongs that may still be in the output queue */
     uint16_t status;        /* for on_close */
+    bool plain;             /* and whether it is text that can be judged as it comes */
     unsigned fragments;     /* frames in `pieces` */
     struct utf8_state utf8; /* of the text in `pieces` */
+    size_t judged;          /* bytes of the text in `carry` that `utf8` has seen */
     struct buf carry;       /* the front of a frame whose rest has not come yet */
     struct buf pieces;      /* the fragments of a message whose rest has not come yet */
     uint64_t behind_pong;   /* bytes queued after the latest pong */
@@ -199,21 +205,33 @@ static void deliver_pieces(struct ws_conn *ws, char *empty)
     buf_release(&whole);
 }
 
+/* Feeds text to the validator, but for what it has seen while the frame was coming. False when there can be no such text. */
+static bool is_text_good(struct ws_conn *ws, const struct ws_frame *frame)
+{
+    if (frame->opcode == WS_TEXT && ws->judged == 0)
+        ws->utf8 = (struct utf8_state){0};
+    cvn_slice rest = slice_from(slice_of(frame->payload, frame->size), ws->judged);
+    return utf8_feed(&ws->utf8, rest) && (!frame->fin || utf8_is_complete(&ws->utf8));
+}
+
+static unsigned max_fragments(const struct ws_conn *ws)
+{
+    return ws->limits->max_fragments != 0 ? ws->limits->max_fragments : DEFAULT_MAX_FRAGMENTS;
+}
+
 static void on_fragment(struct ws_conn *ws, const struct ws_frame *frame)
 {
-    unsigned max_fragments = ws->limits->max_fragments;
     if (frame->opcode != WS_CONTINUATION) {
         ws->binary = frame->opcode == WS_BINARY;
         ws->fragments = 0;
-        ws->utf8 = (struct utf8_state){0};
+        ws->plain = frame->opcode == WS_TEXT && !frame->rsv1;
     }
-    if (++ws->fragments > (max_fragments != 0 ? max_fragments : DEFAULT_MAX_FRAGMENTS)) {
+    if (++ws->fragments > max_fragments(ws)) {
         finish(ws, WS_STATUS_TOO_BIG);
         return;
     }
     cvn_slice piece = slice_of(frame->payload, frame->size);
-    if (!ws->binary &&
-        (!utf8_feed(&ws->utf8, piece) || (frame->fin && !utf8_is_complete(&ws->utf8)))) {
+    if (ws->plain && !is_text_good(ws, frame)) {
         finish(ws, WS_STATUS_BAD_DATA);
         return;
     }
@@ -241,7 +259,7 @@ static void on_frame(struct ws_conn *ws, const struct ws_frame *frame)
         on_fragment(ws, frame);
     } else {
         bool binary = frame->opcode == WS_BINARY;
-        if (binary || utf8_is_valid(slice_of(frame->payload, frame->size)))
+        if (binary || is_text_good(ws, frame))
             ws->events->on_message(ws, frame->payload, frame->size, binary);
         else
             finish(ws, WS_STATUS_BAD_DATA);
@@ -255,6 +273,46 @@ static void keep(struct ws_conn *ws, const char *data, size_t size, size_t total
     ws->carry.max = total != 0 ? total : WS_MAX_HEADER;
     if (!buf_append(&ws->carry, slice_of(data, size)))
         conn_close(ws->conn, CONN_NO_MEMORY);
+}
+
+/* Whether the frame in `carry` is text that counts, and nothing but its letters can make it wrong. */
+static bool is_text_carried(const struct ws_conn *ws, const struct ws_frame *front)
+{
+    if (ws->state != WS_OPEN)
+        return false;
+    if (front->opcode == WS_CONTINUATION) /* one too many is refused for that */
+        return ws->plain && ws->fragments < max_fragments(ws);
+    return front->opcode == WS_TEXT && !front->rsv1;
+}
+
+/*
+ * Text of a large frame is judged as it comes: it is refused with the byte that spoils it (section 8.1), and no more of it is kept.
+ * The bytes stay masked in `carry`, for the frame is decoded when it is whole; a few of them at a time are unmasked elsewhere.
+ */
+static void judge_carried(struct ws_conn *ws)
+{
+    struct ws_frame front;
+    uint8_t mask[4], turned[4];
+    char text[LOOK_AHEAD];
+    ws_decode_front(ws->carry.data, ws->carry.size, &front, mask);
+    if (!is_text_carried(ws, &front))
+        return;
+    if (front.opcode == WS_TEXT && ws->judged == 0)
+        ws->utf8 = (struct utf8_state){0};
+    while (ws->judged < front.size) {
+        size_t left = front.size - ws->judged;
+        size_t size = left < sizeof text ? left : sizeof text;
+        for (size_t i = 0; i < sizeof mask; i++)
+            turned[i] = mask[(ws->judged + i) % sizeof mask];
+        memcpy(text, front.payload + ws->judged, size);
+        ws_mask_apply(text, size, turned);
+        ws->judged += size;
+        if (!utf8_feed(&ws->utf8, slice_of(text, size))) {
+            finish(ws, WS_STATUS_BAD_DATA);
+            buf_release(&ws->carry);
+            return;
+        }
+    }
 }
 
 /* A frame whose front is in `carry`: takes no more of `data` than belongs to it. Returns how many bytes were taken. */
@@ -271,6 +329,8 @@ static size_t take_carried(struct ws_conn *ws, const char *data, size_t size)
     switch (ws_decode(&ws->decoder, ws->carry.data, ws->carry.size, &frame, &total, &status)) {
     case WS_NEED_MORE:
         ws->carry.max = total != 0 ? total : WS_MAX_HEADER;
+        if (total != 0)
+            judge_carried(ws);
         break;
     case WS_REFUSED:
         finish(ws, status);
@@ -280,6 +340,7 @@ static size_t take_carried(struct ws_conn *ws, const char *data, size_t size)
         taken = total - before;
         on_frame(ws, &frame);
         buf_release(&ws->carry);
+        ws->judged = 0;
         break;
     }
     return taken;
@@ -297,6 +358,8 @@ static size_t take_frame(struct ws_conn *ws, char *data, size_t size)
         return total;
     case WS_NEED_MORE:
         keep(ws, data, size, total);
+        if (total != 0 && conn_is_open(ws->conn))
+            judge_carried(ws);
         break;
     case WS_REFUSED:
         finish(ws, status);

@@ -127,6 +127,19 @@ violation:
     return WS_REFUSED;
 }
 
+void ws_decode_front(char *data, size_t size, struct ws_frame *ret, uint8_t ret_mask[4])
+{
+    uint8_t first = (uint8_t)data[0], length = (uint8_t)data[1] & BITS_LENGTH;
+    size_t mask = length < LENGTH_16 ? 2 : length == LENGTH_16 ? 4 : 10;
+    ret->opcode = (enum ws_opcode)(first & BITS_OPCODE);
+    ret->fin = first & BIT_FIN;
+    ret->rsv1 = first & BIT_RSV1;
+    ret->size = size > mask + 4 ? size - mask - 4 : 0;
+    ret->payload = data + size - ret->size;
+    if (ret->size > 0)
+        memcpy(ret_mask, data + mask, 4);
+}
+
 bool ws_status_is_valid(unsigned status)
 {
     return (status >= 1000 && status <= 1003) || (status >= 1007 && status <= 1014) ||

@@ -37,6 +37,12 @@ void ws_decode_init(struct ws_decoder *decoder, uint64_t max_payload, bool from_
 enum ws_decode ws_decode(struct ws_decoder *decoder, char *data, size_t size, struct ws_frame *ret,
                          size_t *ret_used, enum ws_status *ret_status);
 
+/*
+ * The front of a client's frame of which ws_decode has told the size: *ret is what its header says and the payload that has come, as
+ * it came: ret_mask is still to be applied to it.
+ */
+void ws_decode_front(char *data, size_t size, struct ws_frame *ret, uint8_t ret_mask[4]);
+
 /* Whether `status` may be sent by a peer in a close frame (1000-1003, 1007-1014, 3000-4999). */
 bool ws_status_is_valid(unsigned status);
 

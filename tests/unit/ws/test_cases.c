@@ -378,6 +378,79 @@ static void test_invalid_text_fails_fast(void **state)
     close_peer(&peer);
 }
 
+/* So is the byte of a large frame that does, wherever it is and however the frame began. */
+static void check_fails_fast(unsigned opcode, size_t spoilt_at)
+{
+    struct peer peer;
+    struct bytes before = {0}, in = {0};
+    size_t size = 70000, header = 14;
+    char *payload = make_payload(size);
+    payload[spoilt_at] = (char)0xff;
+    open_limited(&peer, &echo_limits);
+    if (opcode == OP_CONT) {
+        client_add(&before, OP_TEXT, "begun \xe2\x82");
+        arrive_bytes(&peer, &before);
+        memcpy(payload, spoilt_at == 0 ? "\xff" : "\xac", 1); /* goes on in a letter */
+    }
+    frame_add(&in, opcode | FIN, payload, size, MASKED);
+    for (size_t at = 0; at < header + spoilt_at;) { /* all that is good */
+        size_t left = header + spoilt_at - at, piece = left < 999 ? left : 999;
+        arrive(&peer, in.data + at, piece);
+        at += piece;
+    }
+    assert_string_equal(received(&peer), "");
+    assert_true(conn_is_open(&peer.conn));
+    arrive(&peer, in.data + header + spoilt_at, 1);
+    assert_string_equal(received(&peer), "X1007 ");
+    close_peer(&peer);
+    assert_string_equal(peer.heard, "c1007 ");
+    bytes_release(&in);
+    free(payload);
+}
+
+static void test_invalid_text_fails_fast_within_a_frame(void **state)
+{
+    (void)state;
+    static const size_t places[] = {0, 1, 2, 3, 4, 998, 999, 1000, 4095, 4096, 4097, 8192, 69998};
+    for (size_t i = 0; i < COUNT(places); i++) {
+        check_fails_fast(OP_TEXT, places[i]);
+        check_fails_fast(OP_CONT, places[i]);
+    }
+}
+
+/* Letters that are cut by reads, by frames, and by the pieces in which a frame is looked at. */
+static void test_large_text_of_wide_letters(void **state)
+{
+    (void)state;
+    size_t letters = 20001;
+    for (size_t before = 0; before < 3; before++) {
+        size_t size = before + 3 * letters, half = size / 2;
+        char expected[LOG_SIZE] = "";
+        struct bytes in = {0};
+        char *payload = malloc(size);
+        assert_non_null(payload);
+        memset(payload, 'a', before);
+        for (size_t i = 0; i < letters; i++)
+            memcpy(payload + before + 3 * i, "\xe2\x82\xac", 3);
+        frame_add(&in, FIN | OP_TEXT, payload, size, MASKED);
+        put_payload(expected, 'T', payload, size);
+        frame_add(&in, OP_TEXT, payload, half, MASKED);
+        client_add(&in, FIN | OP_PING, "");
+        frame_add(&in, FIN | OP_CONT, payload + half, size - half, MASKED);
+        put(expected, "O: ");
+        put_payload(expected, 'T', payload, size);
+        frame_add(&in, FIN | OP_BINARY, payload + 1, size - 2, MASKED); /* anything goes */
+        put_payload(expected, 'B', payload + 1, size - 2);
+        check_good(&in, expected);
+        frame_add(&in, FIN | OP_TEXT, payload, size - 1, MASKED);
+        check_bad(&in, 1007, "");
+        frame_add(&in, OP_TEXT, payload, size - 1, MASKED);
+        frame_add(&in, FIN | OP_CONT, payload, size, MASKED);
+        check_bad(&in, 1007, "");
+        free(payload);
+    }
+}
+
 /* --- Closing --- */
 
 static void test_closing(void **state)
@@ -472,6 +545,8 @@ int main(void)
         cmocka_unit_test(test_valid_text),
         cmocka_unit_test(test_invalid_text),
         cmocka_unit_test(test_invalid_text_fails_fast),
+        cmocka_unit_test(test_invalid_text_fails_fast_within_a_frame),
+        cmocka_unit_test(test_large_text_of_wide_letters),
         cmocka_unit_test(test_closing),
         cmocka_unit_test(test_close_payloads),
         cmocka_unit_test(test_close_statuses),

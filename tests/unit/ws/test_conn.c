@@ -94,9 +94,13 @@ static void test_fragmented_forever(void **state)
         client_add(&in, OP_CONT, "");
     struct bytes one_more = {0};
     bytes_add(&one_more, in.data, in.size);
+    struct bytes and_bad = {0};
+    bytes_add(&and_bad, in.data, in.size);
     expect(&in, "c1006 ", ""); /* 8 fragments may come */
     client_add(&one_more, FIN | OP_CONT, "");
     expect(&one_more, "c1009 ", "X1009 ");
+    client_add(&and_bad, FIN | OP_CONT, "bad \xff"); /* too many for all that */
+    expect(&and_bad, "c1009 ", "X1009 ");
 
     for (int i = 0; i < 3; i++) { /* each message has its own count */
         client_add(&in, OP_TEXT, "a");

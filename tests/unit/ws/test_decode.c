@@ -415,6 +415,36 @@ static void test_state_changes_with_whole_frames_only(void **state)
     assert_int_equal(used, 0);
 }
 
+/* What is told of a frame that has come in part. */
+static void test_front(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {0, 1, 125, 126, 65535, 65536};
+    static const size_t headers[] = {6, 6, 6, 8, 8, 14};
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        struct bytes payload = {0}, in = {0};
+        for (size_t j = 0; j < sizes[i]; j++)
+            bytes_add(&payload, &(char){(char)(j * 7)}, 1);
+        frame_add(&in, (i % 2 == 0 ? FIN : RSV1) | OP_TEXT, payload.data, sizes[i], MASKED);
+        for (size_t have = headers[i] - 4; have < in.size; have += have < 300 ? 1 : 997) {
+            struct ws_frame front;
+            uint8_t mask[4];
+            char *copy = guard_copy(in.data, have);
+            ws_decode_front(copy, have, &front, mask);
+            assert_int_equal(front.opcode, WS_TEXT);
+            assert_int_equal(front.fin, i % 2 == 0);
+            assert_int_equal(front.rsv1, i % 2 != 0);
+            assert_int_equal(front.size, have > headers[i] ? have - headers[i] : 0);
+            assert_ptr_equal(front.payload + front.size, copy + have);
+            for (size_t j = 0; j < front.size; j++)
+                assert_int_equal((uint8_t)front.payload[j] ^ mask[j % 4], (uint8_t)payload.data[j]);
+            guard_free(copy, have);
+        }
+        bytes_release(&in);
+        bytes_release(&payload);
+    }
+}
+
 static void test_status_codes(void **state)
 {
     (void)state;
@@ -442,6 +472,7 @@ int main(void)
         cmocka_unit_test(test_control_frame_rules),
         cmocka_unit_test(test_refuses_early),
         cmocka_unit_test(test_state_changes_with_whole_frames_only),
+        cmocka_unit_test(test_front),
         cmocka_unit_test(test_status_codes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
