@@ -112,11 +112,12 @@ for (const workers of [1, 2]) {
         socket.disconnect();
       });
 
-      it("is not confused by volatile strings", async () => {
+      // A polling client between two polls gets no volatile event at all.
+      it("is not confused by volatile strings", { skip: way === "polling" }, async () => {
         const socket = await connected();
         const got = collect(socket);
-        // A polling client between two polls does without; then it has no offset to spoil, so say it until it hears.
         while (got.length === 0) {
+          // until the upgrade is done
           await publish("not an offset", { volatile: true });
           await ask(socket, "whoami");
         }
