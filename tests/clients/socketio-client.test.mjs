@@ -54,7 +54,11 @@ for (const workers of isReference ? [1] : [1, 2]) {
         socket.emit("hi");
         await once(socket, "hi");
         socket.emit("false");
-        assert.deepEqual(await once(socket, "false"), [false]);
+        const [value, ...rest] = await once(socket, "false");
+        assert.equal(value, false);
+        // With recovery an event ends with its offset, as the reference's does.
+        assert.equal(rest.length, 1);
+        assert.equal(typeof rest[0], "string");
         socket.disconnect();
       });
 

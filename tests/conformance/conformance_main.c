@@ -9,7 +9,8 @@ static int usage(void)
 {
     fprintf(stderr,
             "usage: convene-conformance --contract NAME [--port N] [--workers N] [--deflate]\n"
-            "contracts: eio-echo eio-client eio-java sio-proto sio-client sio-java ws-echo\n");
+            "contracts: eio-echo eio-client eio-java sio-proto sio-client sio-recovery sio-java "
+            "ws-echo\n");
     return 2;
 }
 
