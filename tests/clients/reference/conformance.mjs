@@ -163,6 +163,7 @@ const contracts = {
     socketio(
       {
         pingInterval: 2000,
+        connectionStateRecovery: {},
         cors: { origin: true, credentials: true },
         allowRequest: (request, done) => setTimeout(() => done(null, true), 10),
       },
