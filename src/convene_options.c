@@ -97,6 +97,7 @@ static void set_engine(struct eio_options *ret, const cvn_options *options)
     ret->ping_interval_ms = or_default(options->ping_interval_ms, ret->ping_interval_ms);
     ret->ping_timeout_ms = or_default(options->ping_timeout_ms, ret->ping_timeout_ms);
     ret->upgrade_timeout_ms = or_default(options->upgrade_timeout_ms, ret->upgrade_timeout_ms);
+    ret->allow_timeout_ms = or_default(options->allow_timeout_ms, ret->allow_timeout_ms);
     ret->max_payload = or_default(options->max_http_buffer_size, ret->max_payload);
     ret->transports = (unsigned)or_default(options->transports, CVN_POLLING | CVN_WEBSOCKET);
     ret->allow_upgrades = !options->no_upgrades;

@@ -71,7 +71,7 @@ void server_settings_release(struct server_settings *settings);
 
 /* convene_http.c: what http_conn tells, shared out; and the hooks of Engine.IO that the application sees. */
 extern const struct http_events server_http_events;
-bool server_on_allow(const struct http_request *request, const char **message, void *app);
+enum eio_verdict server_on_allow(struct http_request *request, const char **message, void *app);
 void server_on_headers(struct http_request *request, bool initial, void *app);
 
 /* client_files.c: the client bundles, read into memory when the server starts. */

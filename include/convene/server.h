@@ -54,6 +54,7 @@ typedef struct cvn_options {
     uint32_t ping_interval_ms;   /**< default 25000 */
     uint32_t ping_timeout_ms;    /**< default 20000 */
     uint32_t upgrade_timeout_ms; /**< default 10000 */
+    uint32_t allow_timeout_ms;   /**< for a decision put off by cvn_allow_later; default 10000 */
     size_t max_http_buffer_size; /**< of one POST body or WebSocket message; default 1000000 */
     unsigned transports;         /**< enum cvn_transport bits; default both */
     bool no_upgrades;            /**< a polling session stays one */
@@ -104,7 +105,7 @@ typedef struct cvn_options {
     /* Hooks; all run on a worker's thread. */
     void *hook_data; /**< given to the hooks */
     /** Whether a new client may open a session. On false set *ret_message (static) or leave it
-     * ("Forbidden"). */
+     * ("Forbidden"). To decide later: cvn_allow_later. */
     bool (*allow_request)(cvn_http_request *request, const char **ret_message, void *hook_data);
     /** Before an Engine.IO answer is written: add fields with cvn_http_add_header. `initial` for
      * the one that opens the session. */

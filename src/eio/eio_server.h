@@ -13,6 +13,7 @@
 
 struct eio_server;
 struct eio_session;
+struct eio_admission;
 
 #define EIO_SID_SIZE 20
 
@@ -31,12 +32,20 @@ enum eio_reason {
 };
 const char *eio_reason_text(enum eio_reason reason);
 
+/* Whether a new client may open a session. */
+enum eio_verdict {
+    EIO_DENY,
+    EIO_ALLOW,
+    EIO_LATER /* eio_admission_new was called, eio_admission_decide will be */
+};
+
 struct eio_options {                   /* all filled in by the caller; see eio_options_default */
     cvn_slice path;                    /* "/engine.io" */
     bool add_trailing_slash;           /* true: also (and canonically) "/engine.io/" */
     uint64_t ping_interval_ms;         /* 25000 */
     uint64_t ping_timeout_ms;          /* 20000 */
     uint64_t upgrade_timeout_ms;       /* 10000 */
+    uint64_t allow_timeout_ms;         /* 10000: how long EIO_LATER may take */
     uint64_t polling_close_timeout_ms; /* 30000: how long an ordered close waits for a poll */
     size_t max_payload;                /* 1000000 bytes: POST body, WebSocket message */
     unsigned max_packets_per_payload;  /* 0 = no limit of its own */
@@ -52,9 +61,9 @@ void eio_options_default(struct eio_options *ret);
 
 /* What the layer above hears and decides. All but on_open, on_message and on_close may be NULL. */
 struct eio_events {
-    /* A handshake wants in (a request without sid that passed all checks). False refuses it with code 4 and *message
+    /* A handshake wants in (a request without sid that passed all checks). EIO_DENY refuses it with code 4 and *message
      * (static text, "Forbidden" when left NULL). */
-    bool (*on_allow)(const struct http_request *request, const char **message, void *app);
+    enum eio_verdict (*on_allow)(struct http_request *request, const char **message, void *app);
     /* Before the head of an answer to a request is written (also the 101): add fields with http_request_add_field.
      * `initial` on the handshake. For a pending poll this is called when the request arrives. */
     void (*on_headers)(struct http_request *request, bool initial, void *app);
@@ -93,6 +102,16 @@ void eio_server_on_head(struct eio_server *server, struct http_request *request)
 void eio_server_on_body(struct eio_server *server, struct http_request *request, char *body,
                         size_t size);
 void eio_server_on_abort(struct eio_server *server, struct http_request *request);
+
+/* --- Handshakes that are decided on later --- */
+
+/* Inside on_allow, which must return EIO_LATER then. NULL when memory has run out. The client's connection waits with what it sends; it may vanish
+ * meanwhile, and after allow_timeout_ms gets 503. */
+struct eio_admission *eio_admission_new(struct eio_server *server, struct http_request *request)
+    __attribute__((warn_unused_result));
+/* Lets the client in or refuses it with `message` (NULL: "Forbidden"), which is taken over to be freed with mem_free. Exactly once; the admission
+ * is gone afterwards. On the instance's worker; on any thread once that worker has ended. */
+void eio_admission_decide(struct eio_admission *admission, bool is_allowed, char *message);
 
 /* --- Sessions --- */
 

@@ -37,6 +37,7 @@ struct eio_server {
     void *app;
     cvn_slice path;      /* options->path without a slash at its end */
     struct map sessions; /* by id: what requests may find, open and closing ones */
+    size_t waiting;      /* handshakes that are decided on later: counted like sessions */
     size_t count;        /* sessions that exist, the ended ones too until their on_close */
     struct list live;    /* the sessions in the map */
     struct list ready;   /* sessions whose pending poll is to be answered at the end of the turn */
@@ -105,6 +106,29 @@ void eio_handshake_refuse(struct eio_server *server, struct http_request *reques
                           enum eio_code code, const char *message);
 /* Answers with a bare status and closes the connection: for what clients never see unless they or memory fail. */
 void eio_handshake_fail(struct eio_server *server, struct http_request *request, int status);
+
+/* --- eio_admission.c: handshakes that are decided on later --- */
+
+enum eio_decision {
+    EIO_UNDECIDED,
+    EIO_DECIDED_ALLOW,
+    EIO_DECIDED_DENY,
+    EIO_DECIDED_TIMEOUT /* nobody decided in time */
+};
+
+struct eio_admission {
+    struct eio_server *server;
+    struct http_request *request; /* NULL: it waits no longer */
+    struct timer timer;
+    char *message;    /* of a refusal; NULL: the usual */
+    uint8_t refs;     /* the request's and that of whoever decides */
+    uint8_t decision; /* enum eio_decision */
+};
+
+/* Takes a request's admission off it, NULL when it has none: on the second on_head, or when the client has gone. The request's reference becomes
+ * the caller's. */
+struct eio_admission *eio_admission_take(struct http_request *request);
+void eio_admission_unref(struct eio_admission *admission);
 
 /* --- eio_session.c: states, queue, heartbeat --- */
 

@@ -19,6 +19,9 @@ void conformance_setup_recovery(struct cvn_server *server);
 /* "ws-echo". */
 int conformance_ws_run(uint16_t port, unsigned workers, bool deflate);
 
+/* Calls fn(data) on another thread `ms` milliseconds from now, at least; `ms` is the same in every call of a process. */
+void conformance_delay(long ms, void (*fn)(void *data), void *data);
+
 /* --- What both stand on --- */
 
 struct conformance_service {

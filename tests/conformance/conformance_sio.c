@@ -287,6 +287,23 @@ static void refuse_fail(cvn_socket *socket, cvn_next *next, void *data)
         cvn_next_accept(next);
 }
 
+static void allow(void *data)
+{
+    cvn_allow(data);
+}
+
+static bool allow_after_10_ms(cvn_http_request *request, const char **ret_message, void *data)
+{
+    UNUSED(data);
+    cvn_admission *admission = cvn_allow_later(request);
+    if (admission == NULL) {
+        *ret_message = "out of memory";
+        return false;
+    }
+    conformance_delay(10, allow, admission);
+    return true;
+}
+
 static void setup_client(cvn_server *server)
 {
     static const struct route routes[] = {
@@ -425,7 +442,8 @@ static const struct contract {
      {.ping_interval_ms = 2000,
       .origins = any_origin,
       .origin_credentials = true,
-      .recovery_window_ms = 120000},
+      .recovery_window_ms = 120000,
+      .allow_request = allow_after_10_ms},
      setup_client},
     {"sio-recovery",
      {.ping_interval_ms = 2000, .origins = any_origin, .recovery_window_ms = 60000},

@@ -381,13 +381,13 @@ static void test_preflight(void **state)
 
 /* --- The layer above decides --- */
 
-static bool refuse_all(const struct http_request *request, const char **message, void *app)
+static enum eio_verdict refuse_all(struct http_request *request, const char **message, void *app)
 {
     (void)app;
     cvn_slice query = request->head->query;
     if (memmem(query.data, query.size, "words", 5) != NULL)
         *message = "not \"you\"";
-    return memmem(query.data, query.size, "yes", 3) != NULL;
+    return memmem(query.data, query.size, "yes", 3) != NULL ? EIO_ALLOW : EIO_DENY;
 }
 
 static void test_allow(void **state)

@@ -97,6 +97,7 @@ static void test_defaults(void **state)
     assert_int_equal(settings.eio.ping_interval_ms, 25000);
     assert_int_equal(settings.eio.ping_timeout_ms, 20000);
     assert_int_equal(settings.eio.upgrade_timeout_ms, 10000);
+    assert_int_equal(settings.eio.allow_timeout_ms, 10000);
     assert_int_equal(settings.eio.max_payload, 1000000);
     assert_int_equal(settings.eio.transports, EIO_POLLING | EIO_WEBSOCKET);
     assert_true(settings.eio.allow_upgrades);
@@ -150,6 +151,7 @@ static void test_given(void **state)
                                                     .http_idle_timeout_ms = 26,
                                                     .client_dir = dir,
                                                     .shutdown_timeout_ms = 27,
+                                                    .allow_timeout_ms = 28,
                                                 }));
     memset(host, '?', sizeof host - 1); /* the server has its own */
     memset(path, '?', sizeof path - 1);
@@ -185,6 +187,7 @@ static void test_given(void **state)
     assert_int_equal(settings.http.idle_timeout_ms, 26);
     assert_string_equal(settings.client_dir, "/d");
     assert_int_equal(settings.shutdown_timeout_ms, 27);
+    assert_int_equal(settings.eio.allow_timeout_ms, 28);
     server_settings_release(&settings);
 
     assert_true(server_settings_init(&settings, &(cvn_options){.hide_client = true,
