@@ -152,7 +152,9 @@ bool server_settings_init(struct server_settings *ret, const cvn_options *option
                                      options->http_idle_timeout_ms};
     ret->allow_request = options->allow_request;
     ret->on_headers = options->on_headers;
-    if (!copy_origins(ret, options->origins) || !copy_path(ret, options->path))
+    if (!copy_origins(ret, options->origins) || !copy_path(ret, options->path) ||
+        !server_settings_set_cors(ret, options) ||
+        !server_settings_set_cookie(ret, options->cookie))
         return false;
     const char *client_dir = options->client_dir != NULL ? options->client_dir : CONVENE_CLIENT_DIR;
     if (!copy_string(&ret->host, options->host) ||
@@ -173,4 +175,9 @@ void server_settings_release(struct server_settings *settings)
     mem_free(settings->tls_key_file);
     mem_free(settings->path);
     mem_free(settings->client_dir);
+    mem_free(settings->cookie_name);
+    mem_free(settings->cookie_attributes);
+    mem_free(settings->origin_methods);
+    mem_free(settings->origin_headers);
+    mem_free(settings->origin_exposed);
 }

@@ -33,6 +33,27 @@ enum cvn_log_level {
 /** Pass as an origin list to let any origin in. */
 #define CVN_ANY_ORIGIN "*"
 
+/** What a browser may do with a cookie in requests that come from pages of other sites. */
+enum cvn_same_site {
+    CVN_SAME_SITE_LAX,    /**< the default */
+    CVN_SAME_SITE_STRICT, /**< "Strict" */
+    CVN_SAME_SITE_NONE,   /**< "None"; browsers take it from `secure` cookies only */
+    CVN_SAME_SITE_UNSAID  /**< no such attribute */
+};
+
+/** The cookie with the id of the session that a polling handshake's answer sets, for proxies that
+ * keep a client with one server by it. The server itself never reads it. A zero means the default,
+ * which is the reference server's. What no cookie may hold is refused by cvn_server_new. */
+typedef struct cvn_cookie {
+    const char *name;             /**< default "io" */
+    const char *path;             /**< begins with a slash; default "/" */
+    const char *domain;           /**< letters, digits, dots and hyphens; default: not said */
+    uint32_t max_age_s;           /**< seconds; default: not said, until the browser ends */
+    bool secure;                  /**< over TLS only */
+    bool readable_by_scripts;     /**< leaves HttpOnly out */
+    enum cvn_same_site same_site; /**< default CVN_SAME_SITE_LAX */
+} cvn_cookie;
+
 /**
  * Everything about a server that is fixed when it starts. A zero (or NULL, or false) means the
  * default, which is the reference server's where it has the option. Times are milliseconds, sizes
@@ -66,6 +87,14 @@ typedef struct cvn_options {
      * "*.a.example" or CVN_ANY_ORIGIN. */
     const char *const *origins;
     bool origin_credentials; /**< allow cookies from other origins */
+    /** Methods that preflights from those origins are told, as "GET,POST"; default
+     * "GET,HEAD,PUT,PATCH,POST,DELETE" */
+    const char *origin_methods;
+    /** request header fields likewise, as "x-token,content-type"; default: whatever is asked for */
+    const char *origin_headers;
+    const char *origin_exposed; /**< answer header fields their scripts may read; default none */
+    uint32_t origin_max_age_s;  /**< how long browsers may remember a preflight; default not said */
+    const cvn_cookie *cookie;   /**< a session cookie; default NULL: none */
 
     /* Socket.IO */
     uint32_t connect_timeout_ms;         /**< to join a first namespace; default 45000 */

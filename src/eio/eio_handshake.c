@@ -7,7 +7,8 @@
 #include "eio/eio_session.h"
 #include "base/json.h"
 
-#define QUERY_VALUE_SIZE 32 /* longer than any value that means something to us */
+#define COOKIE_MAX       4096 /* bytes of a cookie with all it says; the options are checked to fit */
+#define QUERY_VALUE_SIZE 32   /* longer than any value that means something to us */
 
 /* What the query says, decoded. A value that is too long to mean anything is cut: it matches nothing then. */
 struct query {
@@ -166,6 +167,24 @@ static void refuse_origin(struct eio_server *server, struct http_request *reques
         eio_handshake_fail(server, request, 503);
 }
 
+/* The session's id as a cookie, for proxies that keep a client with its server. False when memory has run out. */
+static bool add_cookie(struct http_request *request, const struct eio_session *session)
+{
+    const struct eio_options *options = session->server->options;
+    struct buf value;
+
+    if (options->cookie_name.size == 0)
+        return true;
+    buf_init(&value, COOKIE_MAX);
+    buf_append(&value, options->cookie_name);
+    buf_append_byte(&value, '=');
+    buf_append(&value, eio_session_id(session));
+    bool is_added = buf_append(&value, options->cookie_attributes) &&
+                    http_request_add_field(request, SLICE("Set-Cookie"), buf_slice(&value));
+    buf_release(&value);
+    return is_added;
+}
+
 /* The answer to a polling handshake is the open packet alone; what on_open sends waits for the first poll, as in the reference. */
 static void open_polling(struct eio_server *server, struct http_request *request)
 {
@@ -180,6 +199,10 @@ static void open_polling(struct eio_server *server, struct http_request *request
         eio_session_new(server, EIO_POLLING, conn_peer_address(http_request_conn(request)));
     if (session == NULL)
         goto fail;
+    if (!add_cookie(request, session)) {
+        eio_session_end(session, EIO_TRANSPORT_ERROR);
+        goto fail;
+    }
     size_t size = eio_session_write_open(session, open);
     eio_session_announce(session, request);
     if (session->state == EIO_STATE_ENDED)

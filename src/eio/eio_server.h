@@ -56,6 +56,8 @@ struct eio_options {                   /* all filled in by the caller; see eio_o
     size_t send_max;        /* and before it is closed with EIO_SLOW_CONSUMER */
     size_t max_sessions;    /* of this worker; 0 = unbounded. Beyond: 503 */
     struct http_origin_policy origins;
+    cvn_slice cookie_name;       /* of the cookie that a polling handshake sets; empty: none */
+    cvn_slice cookie_attributes; /* behind its value, with "; " in front */
 };
 void eio_options_default(struct eio_options *ret);
 

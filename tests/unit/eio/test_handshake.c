@@ -414,6 +414,33 @@ static void test_allow(void **state)
     world_free(world);
 }
 
+/* The cookie of the session, on the answer that opens it over polling and on no other. */
+static void test_cookie(void **state)
+{
+    char sid[EIO_SID_SIZE + 1], expected[200];
+    (void)state;
+    struct world *world = world_new();
+    world->options.cookie_name = SLICE("io");
+    world->options.cookie_attributes = SLICE("; Path=/; HttpOnly; SameSite=Lax");
+    world_start(world);
+    struct client *client = client_new(world), *ws = client_new(world);
+    struct response *response = http_exchange(client, "GET", BASE, "", NULL);
+    memcpy(sid, response->body + 9, EIO_SID_SIZE);
+    sid[EIO_SID_SIZE] = '\0';
+    snprintf(expected, sizeof expected, "\r\nSet-Cookie: io=%s; Path=/; HttpOnly; SameSite=Lax\r\n",
+             sid);
+    assert_non_null(strstr(response->head, expected));
+    response = http_exchange(client, "POST", sid_target(sid), "", "4x");
+    assert_response(response, 200, "ok");
+    assert_null(strstr(response->head, "Set-Cookie"));
+    response = http_exchange(ws, "GET", "/engine.io/?EIO=4&transport=websocket", WS_FIELDS, NULL);
+    assert_int_equal(response->status, 101);
+    assert_null(strstr(response->head, "Set-Cookie"));
+    client_free(ws);
+    client_free(client);
+    world_free(world);
+}
+
 static void add_headers(struct http_request *request, bool initial, void *app)
 {
     (void)app;
@@ -488,6 +515,7 @@ int main(void)
         cmocka_unit_test(test_origin_allowed),
         cmocka_unit_test(test_preflight),
         cmocka_unit_test(test_allow),
+        cmocka_unit_test(test_cookie),
         cmocka_unit_test(test_headers),
         cmocka_unit_test(test_max_sessions),
     };
