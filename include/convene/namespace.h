@@ -38,6 +38,18 @@ CVN_API const char *cvn_namespace_name(const cvn_namespace *nsp);
 /** The server that it belongs to. Any thread. */
 CVN_API cvn_server *cvn_namespace_server(const cvn_namespace *nsp);
 
+/** Numbers of one namespace since the server started, on all workers of this process. */
+typedef struct cvn_namespace_counters {
+    uint64_t sockets;           /**< in it now */
+    uint64_t connections_total; /**< sockets that ever joined */
+    uint64_t refused;           /**< by its middlewares */
+    uint64_t events_in;         /**< from clients */
+    uint64_t events_out;        /**< to clients: an emit to ten sockets counts ten times */
+    uint64_t dropped;           /**< volatile events that a client could not take */
+} cvn_namespace_counters;
+/** Any thread. */
+CVN_API void cvn_namespace_stats(const cvn_namespace *nsp, cvn_namespace_counters *ret);
+
 /**
  * A connection middleware: decides whether `socket` may join, now or later, by calling
  * cvn_next_accept or cvn_next_refuse exactly once (on the socket's worker). Middlewares run in the

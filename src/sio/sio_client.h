@@ -24,6 +24,8 @@ void sio_client_joined(struct sio_client *client);
 void sio_client_remove(struct sio_client *client, struct cvn_socket *socket);
 /* Disconnects every namespace, telling the client, and closes the connection. */
 void sio_client_disconnect(struct sio_client *client);
+/* Milliseconds since 1970. */
+int64_t sio_client_wall_clock_ms(void);
 void sio_client_send(struct sio_client *client, struct message *packet);
 
 #endif

@@ -102,7 +102,7 @@ enum cvn_error cvn_ack_args(const cvn_event *event, cvn_args args)
     if (error != CVN_OK)
         return error;
     *event->acked = true;
-    sio_socket_send(event->socket, &frames);
+    sio_socket_send_ack(event->socket, &frames);
     sio_frames_release(&frames);
     return CVN_OK;
 }
@@ -138,7 +138,7 @@ static void on_later(struct mail *mail, struct worker *worker)
 {
     struct cvn_later *later = CONTAINER_OF(mail, struct cvn_later, mail);
     (void)worker;
-    sio_socket_send(later->socket, &later->frames);
+    sio_socket_send_ack(later->socket, &later->frames);
     cvn_later_drop(later);
 }
 
@@ -163,7 +163,7 @@ enum cvn_error cvn_later_send(cvn_later *later, cvn_args args)
     if (error == CVN_OK && later->socket->state != SIO_SOCKET_CONNECTED)
         error = CVN_ERR_STATE;
     if (error == CVN_OK)
-        sio_socket_send(later->socket, &later->frames);
+        sio_socket_send_ack(later->socket, &later->frames);
     cvn_later_drop(later);
     return error;
 }

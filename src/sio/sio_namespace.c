@@ -282,6 +282,20 @@ cvn_server *cvn_namespace_server(const cvn_namespace *nsp)
     return nsp->server->owner;
 }
 
+void cvn_namespace_stats(const cvn_namespace *nsp, cvn_namespace_counters *ret)
+{
+    *ret = (cvn_namespace_counters){0};
+    for (unsigned i = 0; nsp->locals != NULL && i < nsp->server->worker_count; i++) {
+        const struct sio_local *local = &nsp->locals[i];
+        ret->sockets += counter_get(&local->socket_count);
+        ret->connections_total += counter_get(&local->connections);
+        ret->refused += counter_get(&local->refused);
+        ret->events_in += counter_get(&local->events_in);
+        ret->events_out += counter_get(&local->events_out);
+        ret->dropped += counter_get(&local->dropped);
+    }
+}
+
 /* --- The sockets of one worker --- */
 
 bool sio_local_add(struct sio_local *local, struct cvn_socket *socket)
@@ -298,6 +312,8 @@ bool sio_local_add(struct sio_local *local, struct cvn_socket *socket)
         return false;
     socket->member_index = local->member_count;
     local->members[local->member_count++] = socket;
+    counter_add(&local->connections, 1);
+    counter_set(&local->socket_count, local->member_count);
     atomic_fetch_add_explicit(&local->worker->sockets, 1, memory_order_relaxed);
     return true;
 }
@@ -308,5 +324,6 @@ void sio_local_remove(struct sio_local *local, struct cvn_socket *socket)
     struct cvn_socket *last = local->members[--local->member_count];
     local->members[socket->member_index] = last;
     last->member_index = socket->member_index;
+    counter_set(&local->socket_count, local->member_count);
     atomic_fetch_sub_explicit(&local->worker->sockets, 1, memory_order_relaxed);
 }
