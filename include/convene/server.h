@@ -116,8 +116,9 @@ typedef struct cvn_options {
     /** Do not ask the middlewares again when a client comes back. */
     bool recovery_skip_middlewares;
 
-    /* Back pressure, in bytes queued for one connection */
+    /* Back pressure, in bytes queued for one connection that its client does not take */
     size_t send_high_water; /**< above it volatile events are dropped; default 1 MiB */
+    size_t send_low_water;  /**< down to it a connection that was above drains; default half */
     size_t send_max; /**< above it the connection is closed as a "slow consumer"; default 16 MiB */
 
     /* HTTP */

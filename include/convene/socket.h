@@ -47,6 +47,7 @@ typedef struct cvn_socket_counters {
     uint64_t bytes_in;    /**< of those packets */
     uint64_t bytes_out;   /**< of those packets */
     uint64_t dropped;     /**< volatile events that it could not take */
+    uint64_t conflated;   /**< of those sent: newer ones of their key took their place */
     int64_t connected_ms; /**< when it joined: wall clock, milliseconds since 1970; 0 before */
     size_t queued;        /**< cvn_socket_queued on its worker; 0 when asked elsewhere */
 } cvn_socket_counters;

@@ -22,6 +22,7 @@ void eio_options_default(struct eio_options *ret)
         .allow_upgrades = true,
         .send_high_water = (size_t)1 << 20,
         .send_max = (size_t)16 << 20,
+        .send_low_water = (size_t)1 << 19,
     };
 }
 

@@ -53,8 +53,10 @@ struct eio_options {                   /* all filled in by the caller; see eio_o
     unsigned transports;               /* enum eio_transport bits */
     bool allow_upgrades;
     size_t send_high_water; /* bytes a session may have queued before volatile packets drop */
-    size_t send_max;        /* and before it is closed with EIO_SLOW_CONSUMER */
-    size_t max_sessions;    /* of this worker; 0 = unbounded. Beyond: 503 */
+    size_t send_max; /* and before it is closed with EIO_SLOW_CONSUMER; not below the high water */
+    size_t
+        send_low_water; /* where one that was above the high water counts as drained; not above it */
+    size_t max_sessions; /* of this worker; 0 = unbounded. Beyond: 503 */
     struct http_origin_policy origins;
     cvn_slice cookie_name;       /* of the cookie that a polling handshake sets; empty: none */
     cvn_slice cookie_attributes; /* behind its value, with "; " in front */
@@ -75,6 +77,9 @@ struct eio_events {
     void (*on_message)(struct eio_session *session, char *data, size_t size, bool binary);
     /* The session's output has drained to the kernel. */
     void (*on_drain)(struct eio_session *session);
+    /* More than send_high_water bytes are queued for the session that it does not take (is_high); or again no more than send_low_water. In turns,
+     * the first time high. From inside eio_session_send or a flush: only take note. */
+    void (*on_water)(struct eio_session *session, bool is_high);
     /* The session moved from polling to WebSocket. */
     void (*on_upgrade)(struct eio_session *session);
     /* The last call; exactly once after on_open. Never comes from inside eio_session_send or eio_session_close (it comes at the end of the turn), but may
@@ -132,6 +137,10 @@ const char *eio_session_peer_address(const struct eio_session *session);
  * queued: the session is not open, or the message is MESSAGE_VOLATILE and the session cannot take it now (congested; polling without a
  * pending poll; in the midst of an upgrade). */
 bool eio_session_send(struct eio_session *session, struct message *packet);
+/* The same for a MESSAGE_CONFLATE packet with its followers. It takes the place of one of the same key that waits in the queue and of which nothing
+ * has been sent: *ret_replaced are the bytes of that, else 0. A volatile one that replaces none is dropped as above. */
+bool eio_session_send_conflated(struct eio_session *session, struct message *const *unit,
+                                size_t *ret_replaced);
 /* Ends the session in order: what is queued goes first. on_close gets `reason`. Idempotent. */
 void eio_session_close(struct eio_session *session, enum eio_reason reason);
 

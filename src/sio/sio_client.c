@@ -313,6 +313,7 @@ static void on_close(struct eio_session *session, enum eio_reason reason)
         sio_client_remove(client, socket);
     }
     free_pending(client);
+    worker_task_cancel(&client->water_task);
     count(&worker->connections, -1);
     if (eio_session_transport(session) == EIO_POLLING)
         count(&worker->polling, -1);
@@ -324,6 +325,7 @@ static void on_close(struct eio_session *session, enum eio_reason reason)
 const struct eio_events sio_client_events = {
     .on_open = on_open,
     .on_message = on_message,
+    .on_water = sio_water_on_change,
     .on_upgrade = on_upgrade,
     .on_close = on_close,
 };

@@ -141,6 +141,8 @@ void sio_namespace_free(struct cvn_namespace *nsp)
     mem_free(nsp->disconnecting.items);
     mem_free(nsp->disconnect.items);
     mem_free(nsp->any.items);
+    mem_free(nsp->high_water.items);
+    mem_free(nsp->drain.items);
     release_locals(nsp);
     pthread_mutex_destroy(&nsp->outside.lock);
     mem_free(nsp);
@@ -218,6 +220,22 @@ enum cvn_error cvn_on_connection(cvn_namespace *nsp, cvn_connection_fn fn, void 
     return add_handler(nsp, &nsp->connection, (struct sio_handler){{.connection = fn}, data});
 }
 
+enum cvn_error cvn_on_high_water(cvn_namespace *nsp, cvn_connection_fn fn, void *data)
+{
+    enum cvn_error error = check_registration(nsp, fn != NULL);
+    if (error != CVN_OK)
+        return error;
+    return add_handler(nsp, &nsp->high_water, (struct sio_handler){{.connection = fn}, data});
+}
+
+enum cvn_error cvn_on_drain(cvn_namespace *nsp, cvn_connection_fn fn, void *data)
+{
+    enum cvn_error error = check_registration(nsp, fn != NULL);
+    if (error != CVN_OK)
+        return error;
+    return add_handler(nsp, &nsp->drain, (struct sio_handler){{.connection = fn}, data});
+}
+
 enum cvn_error cvn_on_disconnecting(cvn_namespace *nsp, cvn_disconnect_fn fn, void *data)
 {
     enum cvn_error error = check_registration(nsp, fn != NULL);
@@ -293,6 +311,7 @@ void cvn_namespace_stats(const cvn_namespace *nsp, cvn_namespace_counters *ret)
         ret->events_in += counter_get(&local->events_in);
         ret->events_out += counter_get(&local->events_out);
         ret->dropped += counter_get(&local->dropped);
+        ret->conflated += counter_get(&local->conflated);
     }
 }
 

@@ -83,11 +83,34 @@ static void count_dropped(struct cvn_socket *socket, const struct message *text)
     counter_add(&socket->local->dropped, 1);
 }
 
+/* The packet as one unit, in the place of an older one of its key if that still waits. */
+static bool send_conflated(struct cvn_socket *socket, const struct sio_frames *frames)
+{
+    struct message *unit[1 + SIO_MAX_ATTACHMENTS] = {frames->text};
+    size_t replaced = 0, bytes = frames->text->size - frames->text->prefix;
+    for (size_t i = 0; i < frames->binary_count; i++) {
+        unit[1 + i] = frames->binaries[i];
+        bytes += unit[1 + i]->size - unit[1 + i]->prefix;
+    }
+    if (!eio_session_send_conflated(socket->client->session, unit, &replaced)) {
+        count_dropped(socket, frames->text);
+        return false;
+    }
+    if (replaced > 0) {
+        counter_add(&socket->conflated, 1);
+        counter_add(&socket->local->conflated, 1);
+    }
+    count_out(socket, bytes);
+    return true;
+}
+
 static bool send_frames(struct cvn_socket *socket, const struct sio_frames *frames)
 {
     if (socket->state != SIO_SOCKET_CONNECTED || socket->client == NULL)
         return false;
     struct eio_session *session = socket->client->session;
+    if (frames->text->flags & MESSAGE_CONFLATE)
+        return send_conflated(socket, frames);
     if (!eio_session_send(session, frames->text)) {
         count_dropped(socket, frames->text);
         return false;
@@ -346,6 +369,7 @@ void cvn_socket_stats(const cvn_socket *socket, cvn_socket_counters *ret)
         .bytes_in = counter_get(&socket->bytes_in),
         .bytes_out = counter_get(&socket->bytes_out),
         .dropped = counter_get(&socket->dropped),
+        .conflated = counter_get(&socket->conflated),
         .connected_ms = (int64_t)counter_get(&socket->connected_ms),
     };
     if (worker_current() == socket->local->worker->worker)

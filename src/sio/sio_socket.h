@@ -30,6 +30,7 @@ struct cvn_socket {
     atomic_uint refs;
     uint8_t state; /* enum sio_socket_state */
     bool recovered;
+    bool is_high;              /* was told that its connection is above the high-water mark */
     uint64_t mark;             /* of the last broadcast that reached or excluded it */
     struct sio_client *client; /* NULL once the connection has gone */
     struct sio_local *local;
@@ -38,6 +39,7 @@ struct cvn_socket {
     char id[SIO_ID_SIZE + 1];
     struct counter packets_in, bytes_in;
     struct counter dropped;       /* volatile packets that it could not take */
+    struct counter conflated;     /* packets that newer ones of their key took the place of */
     struct counter connected_ms;  /* wall clock, since 1970; 0 before */
     struct list client_link;      /* in client->sockets */
     struct sio_membership *rooms; /* its own id's room is not among them */

@@ -121,6 +121,8 @@ static void test_refused(void **state)
                    "3 option tls_cert_file and tls_key_file: only one is given");
     assert_refused((cvn_options){.send_high_water = 1001, .send_max = 1000},
                    "3 option send_high_water: above send_max");
+    assert_refused((cvn_options){.send_low_water = 1001, .send_high_water = 1000},
+                   "3 option send_low_water: above send_high_water");
     assert_refused((cvn_options){.backlog = -1}, "3 option backlog: negative");
     test_refused_fields();
     static const char *const paths[] = {"", "/", "//", "socket.io", "x/", " /x"};
@@ -176,6 +178,8 @@ static void test_defaults(void **state)
     assert_true(settings.eio.allow_upgrades);
     assert_int_equal(settings.eio.send_high_water, 1 << 20);
     assert_int_equal(settings.eio.send_max, 16 << 20);
+    assert_int_equal(settings.eio.send_low_water, 1 << 19);
+    assert_int_equal(settings.conn.low_water, 1 << 19);
     assert_int_equal(settings.eio.max_sessions, 0);
     assert_int_equal(settings.eio.origins.allowed_count, 0);
     assert_false(settings.eio.origins.credentials);
@@ -219,6 +223,7 @@ static void test_given(void **state)
                                                     .max_pending_acks = 21,
                                                     .send_high_water = 22,
                                                     .send_max = 23,
+                                                    .send_low_water = 20,
                                                     .http_head_timeout_ms = 24,
                                                     .http_body_timeout_ms = 25,
                                                     .http_idle_timeout_ms = 26,
@@ -259,6 +264,8 @@ static void test_given(void **state)
     assert_int_equal(settings.sio.max_attachment_bytes, 17 * 14);
     assert_int_equal(settings.conn.high_water, 22);
     assert_int_equal(settings.conn.max, 23);
+    assert_int_equal(settings.conn.low_water, 20);
+    assert_int_equal(settings.eio.send_low_water, 20);
     assert_int_equal(settings.http.head_timeout_ms, 24);
     assert_int_equal(settings.http.body_timeout_ms, 25);
     assert_int_equal(settings.http.idle_timeout_ms, 26);
