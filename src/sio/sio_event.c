@@ -181,7 +181,7 @@ static enum cvn_error emit(struct cvn_socket *socket, const char *event, const u
     if (event == NULL)
         return CVN_ERR_ARGUMENT;
     if (id == NULL && socket->local->log != NULL)
-        return sio_recovery_emit_to(socket, event, args, is_volatile ? CVN_VOLATILE : 0);
+        return sio_recovery_emit_to(socket, event, args, is_volatile ? CVN_VOLATILE : 0, conflate);
     enum cvn_error error = sio_encode_event(sio_namespace_name(nsp), event, id, args,
                                             &nsp->server->options.emits, &frames);
     if (error != CVN_OK)

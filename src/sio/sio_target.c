@@ -90,7 +90,7 @@ static enum cvn_error emit(const cvn_target *target, const char *event, cvn_args
     if (error != CVN_OK)
         goto out;
     if (end == NULL && sio_recovery_is_on(op.nsp->server)) {
-        error = sio_recovery_emit(&op, event, args);
+        error = sio_recovery_emit(&op, event, args, target->conflate);
         goto out;
     }
     uint64_t ack_id;
