@@ -30,7 +30,7 @@ static void run_task(struct worker_task *task)
     struct sio_client *client = CONTAINER_OF(task, struct sio_client, water_task);
     struct cvn_socket *socket;
     /* From the front each time: a handler may change the list, and the level. */
-    while ((socket = find_untold(client)) != NULL) {
+    while (eio_session_is_open(client->session) && (socket = find_untold(client)) != NULL) {
         const struct cvn_namespace *nsp = socket->local->nsp;
         socket->is_high = client->is_high;
         tell(socket, socket->is_high ? &nsp->high_water : &nsp->drain);

@@ -427,6 +427,9 @@ static void setup_java(cvn_server *server)
 
 static const char *const any_origin[] = {CVN_ANY_ORIGIN, NULL};
 
+static const char *const one_origin[] = {"https://app.example", NULL};
+static const cvn_cookie session_cookie = {.name = "sid", .max_age_s = 3600};
+
 static const struct contract {
     const char *name;
     cvn_options options;
@@ -451,6 +454,18 @@ static const struct contract {
     {"sio-java",
      {.ping_interval_ms = 2000, .origins = any_origin, .on_headers = return_header},
      setup_java},
+    {"sio-flow",
+     {.origins = one_origin,
+      .origin_credentials = true,
+      .origin_methods = "GET,POST",
+      .origin_headers = "x-token",
+      .origin_exposed = "x-more",
+      .origin_max_age_s = 600,
+      .cookie = &session_cookie,
+      .send_high_water = 65536,
+      .send_low_water = 16384,
+      .send_max = 8 << 20},
+     conformance_setup_flow},
 };
 
 static void on_listening(cvn_server *server, void *data)
