@@ -70,7 +70,7 @@ static void on_fill(cvn_socket *socket, const cvn_event *event, void *data)
 
 static void on_push(cvn_socket *socket, const cvn_event *event, void *data)
 {
-    char id[32], key[64], json[96];
+    char id[32], key[64], json[160];
     cvn_slice bytes = {NULL, 0};
     uint64_t first = number_at(event, 2), count = number_at(event, 3);
     (void)data;
