@@ -11,7 +11,9 @@ enum route { ROUTE_NONE, ROUTE_ENGINE, ROUTE_APPLICATION };
 struct cvn_http_request {
     struct http_request *http; /* NULL: the client has left */
     cvn_slice body;
-    bool delivered; /* the handler has it and owes the answer */
+    bool delivered;            /* the handler has it and owes the answer */
+    struct eio_server *asking; /* inside allow_request: who asks */
+    bool put_off;              /* and cvn_allow_later was called */
 };
 
 static struct server_worker *worker_of(const struct http_request *request)
@@ -93,13 +95,85 @@ static struct cvn_server *server_of(void *app)
     return worker->server->owner;
 }
 
-bool server_on_allow(const struct http_request *request, const char **message, void *app)
+enum eio_verdict server_on_allow(struct http_request *request, const char **message, void *app)
 {
+    const struct sio_worker *worker = app;
     struct cvn_server *server = server_of(app);
     if (server->settings.allow_request == NULL)
-        return true;
-    struct cvn_http_request wrapped = {.http = (struct http_request *)request};
-    return server->settings.allow_request(&wrapped, message, server->settings.hook_data);
+        return EIO_ALLOW;
+    struct cvn_http_request wrapped = {.http = request, .asking = worker->eio};
+    bool is_allowed = server->settings.allow_request(&wrapped, message, server->settings.hook_data);
+    if (wrapped.put_off)
+        return EIO_LATER;
+    return is_allowed ? EIO_ALLOW : EIO_DENY;
+}
+
+/* A decision put off: also the mail that brings it home from another thread. */
+struct cvn_admission {
+    struct mail mail;
+    struct worker *worker;
+    struct eio_admission *eio;
+    bool is_allowed;
+    char *message;
+};
+
+cvn_admission *cvn_allow_later(cvn_http_request *request)
+{
+    if (request->asking == NULL || request->put_off)
+        return NULL;
+    struct cvn_admission *admission = mem_zalloc(sizeof *admission);
+    if (admission == NULL)
+        return NULL;
+    admission->eio = eio_admission_new(request->asking, request->http);
+    if (admission->eio == NULL) {
+        mem_free(admission);
+        return NULL;
+    }
+    admission->worker = conn_worker(http_request_conn(request->http));
+    request->put_off = true;
+    return admission;
+}
+
+static void decide(struct cvn_admission *admission)
+{
+    eio_admission_decide(admission->eio, admission->is_allowed, admission->message);
+    mem_free(admission);
+}
+
+static void on_decision(struct mail *mail, struct worker *worker)
+{
+    (void)worker;
+    decide(CONTAINER_OF(mail, struct cvn_admission, mail));
+}
+
+/* The worker has ended, and with it the client's connection: this only frees. */
+static void on_decision_discarded(struct mail *mail)
+{
+    decide(CONTAINER_OF(mail, struct cvn_admission, mail));
+}
+
+static void bring_home(struct cvn_admission *admission)
+{
+    if (worker_current() == admission->worker) {
+        decide(admission);
+        return;
+    }
+    admission->mail.deliver = on_decision;
+    admission->mail.discard = on_decision_discarded;
+    worker_post(admission->worker, &admission->mail);
+}
+
+void cvn_allow(cvn_admission *admission)
+{
+    admission->is_allowed = true;
+    bring_home(admission);
+}
+
+void cvn_deny(cvn_admission *admission, const char *message)
+{
+    if (message != NULL) /* without memory for it: the usual word */
+        admission->message = mem_dup(message, strlen(message) + 1);
+    bring_home(admission);
 }
 
 void server_on_headers(struct http_request *request, bool initial, void *app)

@@ -77,6 +77,9 @@ static bool check_ranges(const cvn_options *options)
     if (options->send_high_water != 0 && options->send_max != 0 &&
         options->send_high_water > options->send_max)
         return refuse("send_high_water: above send_max");
+    if (options->send_low_water != 0 && options->send_high_water != 0 &&
+        options->send_low_water > options->send_high_water)
+        return refuse("send_low_water: above send_high_water");
     if (options->backlog < 0)
         return refuse("backlog: negative");
     return true;
@@ -97,6 +100,7 @@ static void set_engine(struct eio_options *ret, const cvn_options *options)
     ret->ping_interval_ms = or_default(options->ping_interval_ms, ret->ping_interval_ms);
     ret->ping_timeout_ms = or_default(options->ping_timeout_ms, ret->ping_timeout_ms);
     ret->upgrade_timeout_ms = or_default(options->upgrade_timeout_ms, ret->upgrade_timeout_ms);
+    ret->allow_timeout_ms = or_default(options->allow_timeout_ms, ret->allow_timeout_ms);
     ret->max_payload = or_default(options->max_http_buffer_size, ret->max_payload);
     ret->transports = (unsigned)or_default(options->transports, CVN_POLLING | CVN_WEBSOCKET);
     ret->allow_upgrades = !options->no_upgrades;
@@ -104,6 +108,9 @@ static void set_engine(struct eio_options *ret, const cvn_options *options)
     ret->send_max = or_default(options->send_max, 16 << 20);
     if (ret->send_high_water > ret->send_max)
         ret->send_high_water = ret->send_max;
+    ret->send_low_water = or_default(options->send_low_water, ret->send_high_water / 2);
+    if (ret->send_low_water > ret->send_high_water)
+        ret->send_low_water = ret->send_high_water;
     ret->max_sessions = options->max_connections_per_worker;
     ret->origins.credentials = options->origin_credentials;
 }
@@ -146,12 +153,16 @@ bool server_settings_init(struct server_settings *ret, const cvn_options *option
     set_engine(&ret->eio, options);
     set_socketio(&ret->sio, options, ret->eio.max_payload);
     ret->sio.recovery.heartbeat_ms = ret->eio.ping_interval_ms + ret->eio.ping_timeout_ms;
-    ret->conn = (struct conn_limits){ret->eio.send_high_water, ret->eio.send_max};
+    ret->conn = (struct conn_limits){.high_water = ret->eio.send_high_water,
+                                     .max = ret->eio.send_max,
+                                     .low_water = ret->eio.send_low_water};
     ret->http = (struct http_limits){options->http_head_timeout_ms, options->http_body_timeout_ms,
                                      options->http_idle_timeout_ms};
     ret->allow_request = options->allow_request;
     ret->on_headers = options->on_headers;
-    if (!copy_origins(ret, options->origins) || !copy_path(ret, options->path))
+    if (!copy_origins(ret, options->origins) || !copy_path(ret, options->path) ||
+        !server_settings_set_cors(ret, options) ||
+        !server_settings_set_cookie(ret, options->cookie))
         return false;
     const char *client_dir = options->client_dir != NULL ? options->client_dir : CONVENE_CLIENT_DIR;
     if (!copy_string(&ret->host, options->host) ||
@@ -172,4 +183,9 @@ void server_settings_release(struct server_settings *settings)
     mem_free(settings->tls_key_file);
     mem_free(settings->path);
     mem_free(settings->client_dir);
+    mem_free(settings->cookie_name);
+    mem_free(settings->cookie_attributes);
+    mem_free(settings->origin_methods);
+    mem_free(settings->origin_headers);
+    mem_free(settings->origin_exposed);
 }

@@ -33,7 +33,9 @@ struct server_settings {
     unsigned workers;
     char *tls_cert_file, *tls_key_file;
     char *path;
-    char **origins;   /* NULL-terminated */
+    char **origins;                        /* NULL-terminated */
+    char *cookie_name, *cookie_attributes; /* NULL: no cookie */
+    char *origin_methods, *origin_headers, *origin_exposed;
     char *client_dir; /* NULL: the client is not served */
     uint64_t shutdown_timeout_ms;
     struct eio_options eio;
@@ -69,9 +71,13 @@ struct cvn_server {
 bool server_settings_init(struct server_settings *ret, const cvn_options *options);
 void server_settings_release(struct server_settings *settings);
 
+/* convene_cookie.c: what goes into header fields of answers, checked and copied. False with a word in the log. */
+bool server_settings_set_cookie(struct server_settings *ret, const cvn_cookie *cookie);
+bool server_settings_set_cors(struct server_settings *ret, const cvn_options *options);
+
 /* convene_http.c: what http_conn tells, shared out; and the hooks of Engine.IO that the application sees. */
 extern const struct http_events server_http_events;
-bool server_on_allow(const struct http_request *request, const char **message, void *app);
+enum eio_verdict server_on_allow(struct http_request *request, const char **message, void *app);
 void server_on_headers(struct http_request *request, bool initial, void *app);
 
 /* client_files.c: the client bundles, read into memory when the server starts. */

@@ -32,6 +32,10 @@ typedef struct cvn_target {
     const char *const *more_except;       /**< for lists longer than `except`; may be NULL */
     size_t more_except_count;             /**< how many */
     unsigned flags;                       /**< enum cvn_emit_flags */
+    /** NULL, or a key of 1 to 255 bytes: the event takes the place of an older one of that key
+     * which still waits in a socket's queue, see cvn_socket_emit_conflated. Not with
+     * acknowledgements (CVN_ERR_ARGUMENT). */
+    const char *conflate;
 } cvn_target;
 
 /**
@@ -49,6 +53,20 @@ CVN_API enum cvn_error cvn_socket_emit(cvn_socket *socket, const char *event, cv
 /** The same, but dropped (CVN_OK) for a client that cannot take it now. */
 CVN_API enum cvn_error cvn_socket_emit_volatile(cvn_socket *socket, const char *event,
                                                 cvn_args args);
+
+/**
+ * Emits to one socket; the latest value wins: if an older event of the same key waits in the
+ * socket's queue, whole, its place is taken, attachments and all, and the older one is never sent.
+ * A client that keeps up gets everything but what was overtaken within one turn of the worker; a
+ * slow one gets the latest of each key, in bounded memory. Events of one key arrive in the order
+ * they were emitted in, and so do those without a key; an event with a key may arrive before others
+ * that were emitted between the older one and it. So what must be seen in order with other events
+ * needs no key. Keys of different namespaces do not meet. With CVN_VOLATILE (on a target) one that
+ * takes no other's place may be dropped. CVN_ERR_ARGUMENT too for a key that is NULL, empty or
+ * longer than 255 bytes.
+ */
+CVN_API enum cvn_error cvn_socket_emit_conflated(cvn_socket *socket, const char *event,
+                                                 cvn_args args, const char *key);
 
 /** What the client answered: CVN_OK and its arguments (valid during the call), CVN_ERR_TIMEOUT, or
  * CVN_ERR_STATE when it has gone. Called exactly once, on the socket's worker. */

@@ -38,6 +38,24 @@ CVN_API const char *cvn_http_address(const cvn_http_request *request);
 CVN_API bool cvn_http_next_header(const cvn_http_request *request, size_t *cursor,
                                   cvn_slice *ret_name, cvn_slice *ret_value);
 
+/**
+ * A decision on a client, put off. The hook allow_request calls cvn_allow_later, its own return
+ * value no longer counts, and somebody decides when a database or another server has answered.
+ * Meanwhile the client's connection waits, on polling and WebSocket alike: what it sends is kept,
+ * up to a bound; it may leave, and then the decision goes nowhere; after allow_timeout_ms it gets
+ * 503. Handshakes that wait count as sessions for max_connections_per_worker.
+ */
+typedef struct cvn_admission cvn_admission;
+/** Inside allow_request only, once: takes the decision over. The request is gone when the hook
+ * returns: copy what is needed. NULL when memory has run out (the hook's return value counts then)
+ * or outside the hook. */
+CVN_API cvn_admission *cvn_allow_later(cvn_http_request *request);
+/** Lets the client in. This or cvn_deny is called exactly once and frees the admission. Any thread,
+ * the hook itself included; before cvn_server_free. */
+CVN_API void cvn_allow(cvn_admission *admission);
+/** Refuses with 403 and `message`, which is copied; NULL means "Forbidden". Else as cvn_allow. */
+CVN_API void cvn_deny(cvn_admission *admission, const char *message);
+
 /** Adds a field to the answer. False for a name or value that no header may have, or when memory
  * has run out. */
 CVN_API bool cvn_http_add_header(cvn_http_request *request, const char *name, cvn_slice value);

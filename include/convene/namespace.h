@@ -38,6 +38,19 @@ CVN_API const char *cvn_namespace_name(const cvn_namespace *nsp);
 /** The server that it belongs to. Any thread. */
 CVN_API cvn_server *cvn_namespace_server(const cvn_namespace *nsp);
 
+/** Numbers of one namespace since the server started, on all workers of this process. */
+typedef struct cvn_namespace_counters {
+    uint64_t sockets;           /**< in it now */
+    uint64_t connections_total; /**< sockets that ever joined */
+    uint64_t refused;           /**< by its middlewares */
+    uint64_t events_in;         /**< from clients */
+    uint64_t events_out;        /**< to clients: an emit to ten sockets counts ten times */
+    uint64_t dropped;           /**< volatile events that a client could not take */
+    uint64_t conflated;         /**< events that newer ones of their key took the place of */
+} cvn_namespace_counters;
+/** Any thread. */
+CVN_API void cvn_namespace_stats(const cvn_namespace *nsp, cvn_namespace_counters *ret);
+
 /**
  * A connection middleware: decides whether `socket` may join, now or later, by calling
  * cvn_next_accept or cvn_next_refuse exactly once (on the socket's worker). Middlewares run in the
@@ -64,6 +77,17 @@ typedef void (*cvn_disconnect_fn)(cvn_socket *socket, const char *reason, void *
 CVN_API enum cvn_error cvn_on_disconnecting(cvn_namespace *nsp, cvn_disconnect_fn fn, void *data);
 /** Called once it has left them. */
 CVN_API enum cvn_error cvn_on_disconnect(cvn_namespace *nsp, cvn_disconnect_fn fn, void *data);
+
+/**
+ * The output queued for the socket's connection has risen above send_high_water, because its client
+ * reads slower than it is sent to: the application may send less, or only what matters
+ * (CVN_VOLATILE, cvn_target.conflate). Each socket hears of it once, and again only after the
+ * cvn_on_drain handlers. At the end of the worker's turn; what rose and fell within one is not told.
+ */
+CVN_API enum cvn_error cvn_on_high_water(cvn_namespace *nsp, cvn_connection_fn fn, void *data);
+/** After cvn_on_high_water: no more than send_low_water is queued again. Sockets that leave before
+ * do not hear of it. */
+CVN_API enum cvn_error cvn_on_drain(cvn_namespace *nsp, cvn_connection_fn fn, void *data);
 
 /** An event came from a client. `event` and all it holds are valid until the handler returns. */
 typedef void (*cvn_event_fn)(cvn_socket *socket, const cvn_event *event, void *data);

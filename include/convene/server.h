@@ -33,6 +33,27 @@ enum cvn_log_level {
 /** Pass as an origin list to let any origin in. */
 #define CVN_ANY_ORIGIN "*"
 
+/** What a browser may do with a cookie in requests that come from pages of other sites. */
+enum cvn_same_site {
+    CVN_SAME_SITE_LAX,    /**< the default */
+    CVN_SAME_SITE_STRICT, /**< "Strict" */
+    CVN_SAME_SITE_NONE,   /**< "None"; browsers take it from `secure` cookies only */
+    CVN_SAME_SITE_UNSAID  /**< no such attribute */
+};
+
+/** The cookie with the id of the session that a polling handshake's answer sets, for proxies that
+ * keep a client with one server by it. The server itself never reads it. A zero means the default,
+ * which is the reference server's. What no cookie may hold is refused by cvn_server_new. */
+typedef struct cvn_cookie {
+    const char *name;             /**< default "io" */
+    const char *path;             /**< begins with a slash; default "/" */
+    const char *domain;           /**< letters, digits, dots and hyphens; default: not said */
+    uint32_t max_age_s;           /**< seconds; default: not said, until the browser ends */
+    bool secure;                  /**< over TLS only */
+    bool readable_by_scripts;     /**< leaves HttpOnly out */
+    enum cvn_same_site same_site; /**< default CVN_SAME_SITE_LAX */
+} cvn_cookie;
+
 /**
  * Everything about a server that is fixed when it starts. A zero (or NULL, or false) means the
  * default, which is the reference server's where it has the option. Times are milliseconds, sizes
@@ -54,6 +75,7 @@ typedef struct cvn_options {
     uint32_t ping_interval_ms;   /**< default 25000 */
     uint32_t ping_timeout_ms;    /**< default 20000 */
     uint32_t upgrade_timeout_ms; /**< default 10000 */
+    uint32_t allow_timeout_ms;   /**< for a decision put off by cvn_allow_later; default 10000 */
     size_t max_http_buffer_size; /**< of one POST body or WebSocket message; default 1000000 */
     unsigned transports;         /**< enum cvn_transport bits; default both */
     bool no_upgrades;            /**< a polling session stays one */
@@ -65,6 +87,14 @@ typedef struct cvn_options {
      * "*.a.example" or CVN_ANY_ORIGIN. */
     const char *const *origins;
     bool origin_credentials; /**< allow cookies from other origins */
+    /** Methods that preflights from those origins are told, as "GET,POST"; default
+     * "GET,HEAD,PUT,PATCH,POST,DELETE" */
+    const char *origin_methods;
+    /** request header fields likewise, as "x-token,content-type"; default: whatever is asked for */
+    const char *origin_headers;
+    const char *origin_exposed; /**< answer header fields their scripts may read; default none */
+    uint32_t origin_max_age_s;  /**< how long browsers may remember a preflight; default not said */
+    const cvn_cookie *cookie;   /**< a session cookie; default NULL: none */
 
     /* Socket.IO */
     uint32_t connect_timeout_ms;         /**< to join a first namespace; default 45000 */
@@ -86,8 +116,9 @@ typedef struct cvn_options {
     /** Do not ask the middlewares again when a client comes back. */
     bool recovery_skip_middlewares;
 
-    /* Back pressure, in bytes queued for one connection */
+    /* Back pressure, in bytes queued for one connection that its client does not take */
     size_t send_high_water; /**< above it volatile events are dropped; default 1 MiB */
+    size_t send_low_water;  /**< down to it a connection that was above drains; default half */
     size_t send_max; /**< above it the connection is closed as a "slow consumer"; default 16 MiB */
 
     /* HTTP */
@@ -104,7 +135,7 @@ typedef struct cvn_options {
     /* Hooks; all run on a worker's thread. */
     void *hook_data; /**< given to the hooks */
     /** Whether a new client may open a session. On false set *ret_message (static) or leave it
-     * ("Forbidden"). */
+     * ("Forbidden"). To decide later: cvn_allow_later. */
     bool (*allow_request)(cvn_http_request *request, const char **ret_message, void *hook_data);
     /** Before an Engine.IO answer is written: add fields with cvn_http_add_header. `initial` for
      * the one that opens the session. */

@@ -39,6 +39,24 @@ CVN_API cvn_socket *cvn_socket_ref(cvn_socket *socket);
 /** Gives back what cvn_socket_ref kept. Any thread. */
 CVN_API void cvn_socket_unref(cvn_socket *socket);
 
+/** Numbers of one socket since it joined. A packet is one of Socket.IO's with its attachments; its
+ * bytes are those of its text and of its attachments, whatever the transport makes of them. */
+typedef struct cvn_socket_counters {
+    uint64_t packets_in;  /**< events, acknowledgements, and the client's DISCONNECT */
+    uint64_t packets_out; /**< queued for it: events, acknowledgements, CONNECT, DISCONNECT */
+    uint64_t bytes_in;    /**< of those packets */
+    uint64_t bytes_out;   /**< of those packets */
+    uint64_t dropped;     /**< volatile events that it could not take */
+    uint64_t conflated;   /**< of those sent: newer ones of their key took their place */
+    int64_t connected_ms; /**< when it joined: wall clock, milliseconds since 1970; 0 before */
+    size_t queued;        /**< cvn_socket_queued on its worker; 0 when asked elsewhere */
+} cvn_socket_counters;
+/** Any thread that has the socket's memory (see cvn_socket_ref); a moment behind on others. */
+CVN_API void cvn_socket_stats(const cvn_socket *socket, cvn_socket_counters *ret);
+/** Bytes that wait to be sent over its connection, which it may share with sockets of other
+ * namespaces: queued, and not yet taken by the kernel or, on polling, by a poll. */
+CVN_API size_t cvn_socket_queued(const cvn_socket *socket);
+
 /* --- How it came in --- */
 
 /** Fields of the opening request, by name in any case; an empty slice with NULL data when absent.

@@ -75,6 +75,12 @@ static uint64_t hash_of(cvn_slice key)
     return siphash13(key, process_key);
 }
 
+uint64_t map_hash(cvn_slice bytes)
+{
+    pthread_once(&key_once, draw_key);
+    return siphash13(bytes, process_key);
+}
+
 void map_init(struct map *map, map_key_fn key_of)
 {
     pthread_once(&key_once, draw_key);

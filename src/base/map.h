@@ -34,6 +34,8 @@ void *map_remove(struct map *map, cvn_slice key);
 /* Iterates in no order: start with *cursor = 0; NULL at the end. No changes to the map meanwhile. */
 void *map_next(const struct map *map, size_t *cursor);
 
+/* SipHash-1-3 of `bytes` under the random key of this process: two different texts share it once in 2^64. */
+uint64_t map_hash(cvn_slice bytes);
 /* SipHash-1-3 of `bytes` under a 16-byte key; map uses it with a random one. */
 uint64_t siphash13(cvn_slice bytes, const uint8_t key[16]);
 

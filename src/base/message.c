@@ -12,6 +12,8 @@ struct message *message_new(size_t size)
     atomic_init(&message->refs, 1);
     message->prefix = 0;
     message->flags = 0;
+    message->followers = 0;
+    message->key = 0;
     message->size = size;
     return message;
 }

@@ -12,13 +12,16 @@
 enum message_flags {
     MESSAGE_BINARY = 1,   /* the payload is binary data, not UTF-8 text */
     MESSAGE_VOLATILE = 2, /* may be dropped when the receiver is not keeping up */
+    MESSAGE_CONFLATE = 4, /* has a key: takes the place of an older one of that key in a queue */
 };
 
 struct message {
     atomic_uint refs;
     uint8_t prefix; /* leading bytes that only a framed transport sends: a WebSocket frame header */
     uint8_t flags;  /* enum message_flags */
-    size_t size;    /* bytes in data, the prefix included */
+    uint8_t followers; /* MESSAGE_CONFLATE: messages behind it that belong to it */
+    uint64_t key;      /* MESSAGE_CONFLATE: a keyed 64-bit hash, see base/map.h */
+    size_t size;       /* bytes in data, the prefix included */
     char data[];
 };
 

@@ -7,7 +7,8 @@
 #include "eio/eio_session.h"
 #include "base/json.h"
 
-#define QUERY_VALUE_SIZE 32 /* longer than any value that means something to us */
+#define COOKIE_MAX       4096 /* bytes of a cookie with all it says; the options are checked to fit */
+#define QUERY_VALUE_SIZE 32   /* longer than any value that means something to us */
 
 /* What the query says, decoded. A value that is too long to mean anything is cut: it matches nothing then. */
 struct query {
@@ -137,7 +138,7 @@ void eio_handshake_refuse(struct eio_server *server, struct http_request *reques
         return;
     }
 
-    buf_init(&body, 4096);
+    buf_init(&body, 64 + 6 * cvn_str(message).size); /* 6: an escape */
     buf_append_str(&body, "{\"code\":");
     buf_append_u64(&body, code);
     buf_append_str(&body, ",\"message\":");
@@ -166,6 +167,24 @@ static void refuse_origin(struct eio_server *server, struct http_request *reques
         eio_handshake_fail(server, request, 503);
 }
 
+/* The session's id as a cookie, for proxies that keep a client with its server. False when memory has run out. */
+static bool add_cookie(struct http_request *request, const struct eio_session *session)
+{
+    const struct eio_options *options = session->server->options;
+    struct buf value;
+
+    if (options->cookie_name.size == 0)
+        return true;
+    buf_init(&value, COOKIE_MAX);
+    buf_append(&value, options->cookie_name);
+    buf_append_byte(&value, '=');
+    buf_append(&value, eio_session_id(session));
+    bool is_added = buf_append(&value, options->cookie_attributes) &&
+                    http_request_add_field(request, SLICE("Set-Cookie"), buf_slice(&value));
+    buf_release(&value);
+    return is_added;
+}
+
 /* The answer to a polling handshake is the open packet alone; what on_open sends waits for the first poll, as in the reference. */
 static void open_polling(struct eio_server *server, struct http_request *request)
 {
@@ -180,6 +199,10 @@ static void open_polling(struct eio_server *server, struct http_request *request
         eio_session_new(server, EIO_POLLING, conn_peer_address(http_request_conn(request)));
     if (session == NULL)
         goto fail;
+    if (!add_cookie(request, session)) {
+        eio_session_end(session, EIO_TRANSPORT_ERROR);
+        goto fail;
+    }
     size_t size = eio_session_write_open(session, open);
     eio_session_announce(session, request);
     if (session->state == EIO_STATE_ENDED)
@@ -191,12 +214,60 @@ fail:
     eio_handshake_fail(server, request, 503);
 }
 
-/* A request without sid: wants a new session. */
+/* The layer above's word on a handshake. EIO_UNDECIDED: it waits from here on. */
+static enum eio_decision ask(struct eio_server *server, struct http_request *request,
+                             const char **ret_message, struct eio_admission **ret_admission)
+{
+    if (server->events->on_allow == NULL)
+        return EIO_DECIDED_ALLOW;
+    enum eio_verdict verdict = server->events->on_allow(request, ret_message, server->app);
+    if (verdict != EIO_LATER)
+        return verdict == EIO_ALLOW ? EIO_DECIDED_ALLOW : EIO_DECIDED_DENY;
+    const struct eio_admission *admission = request->user;
+    if (admission->decision == EIO_UNDECIDED) {
+        http_request_park(request);
+        return EIO_UNDECIDED;
+    }
+    *ret_admission = eio_admission_take(request); /* decided before on_allow returned */
+    *ret_message = (*ret_admission)->message;
+    return (enum eio_decision)(*ret_admission)->decision;
+}
+
+static void on_decided(struct eio_server *server, struct http_request *request,
+                       enum eio_transport transport, enum eio_decision decision,
+                       const char *message)
+{
+    switch (decision) {
+    case EIO_UNDECIDED:
+        break;
+    case EIO_DECIDED_ALLOW:
+        if (transport == EIO_WEBSOCKET)
+            eio_websocket_open(server, request);
+        else
+            open_polling(server, request);
+        break;
+    case EIO_DECIDED_DENY:
+        eio_handshake_refuse(server, request, EIO_CODE_FORBIDDEN, message);
+        break;
+    case EIO_DECIDED_TIMEOUT:
+        eio_handshake_fail(server, request, 503);
+        break;
+    }
+}
+
+static bool is_full(const struct eio_server *server)
+{
+    size_t max = server->options->max_sessions;
+    return max > 0 && server->count + server->waiting >= max;
+}
+
+/* A request without sid: wants a new session. One that waited for its admission comes here twice. */
 static void on_new(struct eio_server *server, struct http_request *request,
                    const struct query *query, enum eio_transport transport)
 {
     bool is_upgrade = ws_handshake_is_wanted(request->head);
-    const char *message = NULL;
+    struct eio_admission *admission = eio_admission_take(request);
+    const char *message = admission != NULL ? admission->message : NULL;
 
     if (request->method != HTTP_GET)
         eio_handshake_refuse(server, request, EIO_CODE_BAD_METHOD, NULL);
@@ -204,16 +275,14 @@ static void on_new(struct eio_server *server, struct http_request *request,
         eio_handshake_refuse(server, request, EIO_CODE_BAD_REQUEST, NULL);
     else if (!query_has_version(query))
         eio_handshake_refuse(server, request, EIO_CODE_BAD_VERSION, NULL);
-    else if (server->is_shut_down ||
-             (server->options->max_sessions > 0 && server->count >= server->options->max_sessions))
+    else if (server->is_shut_down || is_full(server))
         eio_handshake_fail(server, request, 503);
-    else if (server->events->on_allow != NULL &&
-             !server->events->on_allow(request, &message, server->app))
-        eio_handshake_refuse(server, request, EIO_CODE_FORBIDDEN, message);
-    else if (transport == EIO_WEBSOCKET)
-        eio_websocket_open(server, request);
-    else
-        open_polling(server, request);
+    else {
+        enum eio_decision decision = admission != NULL ? (enum eio_decision)admission->decision
+                                                       : ask(server, request, &message, &admission);
+        on_decided(server, request, transport, decision, message);
+    }
+    eio_admission_unref(admission);
 }
 
 /* A request of a session that exists on this worker. */

@@ -15,12 +15,14 @@ void eio_options_default(struct eio_options *ret)
         .ping_interval_ms = 25000,
         .ping_timeout_ms = 20000,
         .upgrade_timeout_ms = 10000,
+        .allow_timeout_ms = 10000,
         .polling_close_timeout_ms = 30000,
         .max_payload = 1000000,
         .transports = EIO_POLLING | EIO_WEBSOCKET,
         .allow_upgrades = true,
         .send_high_water = (size_t)1 << 20,
         .send_max = (size_t)16 << 20,
+        .send_low_water = (size_t)1 << 19,
     };
 }
 
@@ -194,5 +196,8 @@ void eio_server_on_body(struct eio_server *server, struct http_request *request,
 void eio_server_on_abort(struct eio_server *server, struct http_request *request)
 {
     (void)server;
-    eio_polling_on_abort(request->user, request);
+    if (request->parked)
+        eio_admission_unref(eio_admission_take(request));
+    else
+        eio_polling_on_abort(request->user, request);
 }

@@ -13,6 +13,7 @@
 
 struct eio_server;
 struct eio_session;
+struct eio_admission;
 
 #define EIO_SID_SIZE 20
 
@@ -31,12 +32,20 @@ enum eio_reason {
 };
 const char *eio_reason_text(enum eio_reason reason);
 
+/* Whether a new client may open a session. */
+enum eio_verdict {
+    EIO_DENY,
+    EIO_ALLOW,
+    EIO_LATER /* eio_admission_new was called, eio_admission_decide will be */
+};
+
 struct eio_options {                   /* all filled in by the caller; see eio_options_default */
     cvn_slice path;                    /* "/engine.io" */
     bool add_trailing_slash;           /* true: also (and canonically) "/engine.io/" */
     uint64_t ping_interval_ms;         /* 25000 */
     uint64_t ping_timeout_ms;          /* 20000 */
     uint64_t upgrade_timeout_ms;       /* 10000 */
+    uint64_t allow_timeout_ms;         /* 10000: how long EIO_LATER may take */
     uint64_t polling_close_timeout_ms; /* 30000: how long an ordered close waits for a poll */
     size_t max_payload;                /* 1000000 bytes: POST body, WebSocket message */
     unsigned max_packets_per_payload;  /* 0 = no limit of its own */
@@ -44,17 +53,21 @@ struct eio_options {                   /* all filled in by the caller; see eio_o
     unsigned transports;               /* enum eio_transport bits */
     bool allow_upgrades;
     size_t send_high_water; /* bytes a session may have queued before volatile packets drop */
-    size_t send_max;        /* and before it is closed with EIO_SLOW_CONSUMER */
-    size_t max_sessions;    /* of this worker; 0 = unbounded. Beyond: 503 */
+    size_t send_max; /* and before it is closed with EIO_SLOW_CONSUMER; not below the high water */
+    size_t
+        send_low_water; /* where one that was above the high water counts as drained; not above it */
+    size_t max_sessions; /* of this worker; 0 = unbounded. Beyond: 503 */
     struct http_origin_policy origins;
+    cvn_slice cookie_name;       /* of the cookie that a polling handshake sets; empty: none */
+    cvn_slice cookie_attributes; /* behind its value, with "; " in front */
 };
 void eio_options_default(struct eio_options *ret);
 
 /* What the layer above hears and decides. All but on_open, on_message and on_close may be NULL. */
 struct eio_events {
-    /* A handshake wants in (a request without sid that passed all checks). False refuses it with code 4 and *message
+    /* A handshake wants in (a request without sid that passed all checks). EIO_DENY refuses it with code 4 and *message
      * (static text, "Forbidden" when left NULL). */
-    bool (*on_allow)(const struct http_request *request, const char **message, void *app);
+    enum eio_verdict (*on_allow)(struct http_request *request, const char **message, void *app);
     /* Before the head of an answer to a request is written (also the 101): add fields with http_request_add_field.
      * `initial` on the handshake. For a pending poll this is called when the request arrives. */
     void (*on_headers)(struct http_request *request, bool initial, void *app);
@@ -64,6 +77,9 @@ struct eio_events {
     void (*on_message)(struct eio_session *session, char *data, size_t size, bool binary);
     /* The session's output has drained to the kernel. */
     void (*on_drain)(struct eio_session *session);
+    /* More than send_high_water bytes are queued for the session that it does not take (is_high); or again no more than send_low_water. In turns,
+     * the first time high. From inside eio_session_send or a flush: only take note. */
+    void (*on_water)(struct eio_session *session, bool is_high);
     /* The session moved from polling to WebSocket. */
     void (*on_upgrade)(struct eio_session *session);
     /* The last call; exactly once after on_open. Never comes from inside eio_session_send or eio_session_close (it comes at the end of the turn), but may
@@ -94,6 +110,16 @@ void eio_server_on_body(struct eio_server *server, struct http_request *request,
                         size_t size);
 void eio_server_on_abort(struct eio_server *server, struct http_request *request);
 
+/* --- Handshakes that are decided on later --- */
+
+/* Inside on_allow, which must return EIO_LATER then. NULL when memory has run out. The client's connection waits with what it sends; it may vanish
+ * meanwhile, and after allow_timeout_ms gets 503. */
+struct eio_admission *eio_admission_new(struct eio_server *server, struct http_request *request)
+    __attribute__((warn_unused_result));
+/* Lets the client in or refuses it with `message` (NULL: "Forbidden"), which is taken over to be freed with mem_free. Exactly once; the admission
+ * is gone afterwards. On the instance's worker; on any thread once that worker has ended. */
+void eio_admission_decide(struct eio_admission *admission, bool is_allowed, char *message);
+
 /* --- Sessions --- */
 
 void eio_session_set_owner(struct eio_session *session, void *owner);
@@ -111,6 +137,10 @@ const char *eio_session_peer_address(const struct eio_session *session);
  * queued: the session is not open, or the message is MESSAGE_VOLATILE and the session cannot take it now (congested; polling without a
  * pending poll; in the midst of an upgrade). */
 bool eio_session_send(struct eio_session *session, struct message *packet);
+/* The same for a MESSAGE_CONFLATE packet with its followers. It takes the place of one of the same key that waits in the queue and of which nothing
+ * has been sent: *ret_replaced are the bytes of that, else 0. A volatile one that replaces none is dropped as above. */
+bool eio_session_send_conflated(struct eio_session *session, struct message *const *unit,
+                                size_t *ret_replaced);
 /* Ends the session in order: what is queued goes first. on_close gets `reason`. Idempotent. */
 void eio_session_close(struct eio_session *session, enum eio_reason reason);
 

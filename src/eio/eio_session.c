@@ -31,6 +31,7 @@ struct eio_session *eio_session_new(struct eio_server *server, enum eio_transpor
         return NULL;
     session->server = server;
     session->timer.fire = session_on_timer;
+    outq_init(&session->queue);
     session->transport = (uint8_t)transport;
     session->state = EIO_STATE_OPEN;
     snprintf(session->address, sizeof session->address, "%s", address);
@@ -48,19 +49,9 @@ struct eio_session *eio_session_new(struct eio_server *server, enum eio_transpor
     return session;
 }
 
-static void session_clear_queue(struct eio_session *session)
-{
-    struct message *packet;
-    while ((packet = eio_session_take(session)) != NULL)
-        message_unref(packet);
-    mem_free(session->queue);
-    session->queue = NULL;
-    session->queue_capacity = 0;
-}
-
 void eio_session_free(struct eio_session *session)
 {
-    session_clear_queue(session);
+    outq_release(&session->queue);
     mem_free(session);
 }
 
@@ -176,79 +167,61 @@ void eio_session_receive(struct eio_session *session, const struct eio_packet *p
 
 /* --- Packets out --- */
 
-bool eio_session_enqueue(struct eio_session *session, struct message *packet)
-{
-    if (session->queue_first + session->queue_count == session->queue_capacity) {
-        if (session->queue_first > session->queue_capacity / 2) { /* room enough in front: slide */
-            memmove(session->queue, session->queue + session->queue_first,
-                    session->queue_count * sizeof *session->queue);
-            session->queue_first = 0;
-        } else {
-            uint32_t capacity = session->queue_capacity == 0 ? 4 : session->queue_capacity * 2;
-            struct message **queue =
-                mem_realloc(session->queue, (size_t)capacity * sizeof *session->queue);
-            if (queue == NULL) {
-                eio_session_end(session, EIO_TRANSPORT_ERROR);
-                return false;
-            }
-            session->queue = queue;
-            session->queue_capacity = capacity;
-        }
-    }
-    session->queue[session->queue_first + session->queue_count++] = message_ref(packet);
-    session->queued_bytes += packet->size;
-    return true;
-}
-
-struct message *eio_session_peek(const struct eio_session *session)
-{
-    return session->queue_count > 0 ? session->queue[session->queue_first] : NULL;
-}
-
-struct message *eio_session_take(struct eio_session *session)
-{
-    struct message *packet = eio_session_peek(session);
-    if (packet == NULL)
-        return NULL;
-    session->queue_first++;
-    session->queue_count--;
-    session->queued_bytes -= packet->size;
-    if (session->queue_count == 0) {
-        session->queue_first = 0;
-        if (session->queue_capacity > 16) { /* a burst is over */
-            mem_free(session->queue);
-            session->queue = NULL;
-            session->queue_capacity = 0;
-        }
-    }
-    return packet;
-}
-
 size_t eio_session_queued(const struct eio_session *session)
 {
-    size_t queued = session->queued_bytes;
+    size_t queued = session->queue.bytes;
     if (session->ws != NULL)
         queued += conn_queued(ws_conn_conn(session->ws));
     return queued;
 }
 
+void eio_session_set_water(struct eio_session *session, bool is_high)
+{
+    if (session->is_high == is_high)
+        return;
+    session->is_high = is_high;
+    if (session->state == EIO_STATE_OPEN && session->server->events->on_water != NULL)
+        session->server->events->on_water(session, is_high);
+}
+
+void eio_session_after_take(struct eio_session *session)
+{
+    if (session->is_high && session->queue.bytes <= session->server->options->send_low_water)
+        eio_session_set_water(session, false);
+}
+
+/* Whether a volatile packet must be dropped. A WebSocket's connection judges that itself. */
+static bool session_is_busy(const struct eio_session *session)
+{
+    if (session->queue.bytes > session->server->options->send_high_water)
+        return true;
+    return session->transport == EIO_POLLING &&
+           (session->poll == NULL || session->upgrade != NULL); /* not there to take it at once */
+}
+
 /* The queue's budget. A WebSocket needs none: its connection keeps to its own limits, which it judges after a flush, so that a
  * turn that produces much is not taken for a client that reads little. */
-static bool session_may_enqueue(struct eio_session *session, const struct message *packet)
+static bool session_may_enqueue(struct eio_session *session, size_t size)
 {
-    const struct eio_options *options = session->server->options;
+    if (size <= session->server->options->send_max - session->queue.bytes)
+        return true;
+    eio_session_end(session, EIO_SLOW_CONSUMER);
+    return false;
+}
 
-    if ((packet->flags & MESSAGE_VOLATILE) != 0) {
-        if (session->queued_bytes > options->send_high_water)
-            return false;
-        if (session->transport == EIO_POLLING &&
-            (session->poll == NULL || session->upgrade != NULL))
-            return false; /* not there to take it at once */
-    }
-    if (packet->size > options->send_max - session->queued_bytes) {
-        eio_session_end(session, EIO_SLOW_CONSUMER);
+/* Something was queued, or memory for that has run out. */
+static bool session_after_enqueue(struct eio_session *session, bool is_queued)
+{
+    if (!is_queued) {
+        eio_session_end(session, EIO_TRANSPORT_ERROR);
         return false;
     }
+    if (session->poll != NULL && !list_is_linked(&session->ready_link)) {
+        list_append(&session->server->ready, &session->ready_link);
+        eio_server_schedule(session->server);
+    }
+    if (session->queue.bytes > session->server->options->send_high_water)
+        eio_session_set_water(session, true);
     return true;
 }
 
@@ -258,13 +231,32 @@ bool eio_session_send(struct eio_session *session, struct message *packet)
         return false;
     if (session->ws != NULL)
         return ws_conn_send(session->ws, packet);
-    if (!session_may_enqueue(session, packet) || !eio_session_enqueue(session, packet))
+    if ((packet->flags & MESSAGE_VOLATILE) != 0 && session_is_busy(session))
         return false;
-    if (session->poll != NULL && !list_is_linked(&session->ready_link)) {
-        list_append(&session->server->ready, &session->ready_link);
-        eio_server_schedule(session->server);
-    }
-    return true;
+    return session_may_enqueue(session, packet->size) &&
+           session_after_enqueue(session, outq_push(&session->queue, packet, 0));
+}
+
+bool eio_session_send_conflated(struct eio_session *session, struct message *const *unit,
+                                size_t *ret_replaced)
+{
+    if (session->state != EIO_STATE_OPEN)
+        return false;
+    if (session->ws != NULL)
+        return ws_conn_send_conflated(session->ws, unit, ret_replaced);
+
+    size_t replaced = outq_replace(&session->queue, unit), size = 0;
+    *ret_replaced = replaced;
+    if (replaced > 0) /* a larger one may have taken the place of a smaller */
+        return session->queue.bytes <= session->server->options->send_max
+                   ? session_after_enqueue(session, true)
+                   : session_may_enqueue(session, SIZE_MAX);
+    if ((unit[0]->flags & MESSAGE_VOLATILE) != 0 && session_is_busy(session))
+        return false;
+    for (unsigned i = 0; i <= unit[0]->followers; i++)
+        size += unit[i]->size;
+    return session_may_enqueue(session, size) &&
+           session_after_enqueue(session, outq_push_unit(&session->queue, unit));
 }
 
 /* --- The end --- */
@@ -314,7 +306,7 @@ void eio_session_end(struct eio_session *session, enum eio_reason reason)
     eio_upgrade_cancel(session);
     eio_websocket_release(session, (enum eio_reason)session->reason);
     eio_polling_release(session, session_last_packet(session));
-    session_clear_queue(session);
+    outq_release(&session->queue);
 }
 
 /* --- Small questions --- */

@@ -11,6 +11,7 @@
 
 #include "eio/eio_server.h"
 #include "ws/ws_handshake.h"
+#include "net/outq.h"
 #include "net/worker.h"
 
 #define EIO_PROTOCOL     '4' /* the one value of the query's EIO that we speak */
@@ -37,6 +38,7 @@ struct eio_server {
     void *app;
     cvn_slice path;      /* options->path without a slash at its end */
     struct map sessions; /* by id: what requests may find, open and closing ones */
+    size_t waiting;      /* handshakes that are decided on later: counted like sessions */
     size_t count;        /* sessions that exist, the ended ones too until their on_close */
     struct list live;    /* the sessions in the map */
     struct list ready;   /* sessions whose pending poll is to be answered at the end of the turn */
@@ -71,18 +73,14 @@ struct eio_session {
     struct http_request *poll;   /* the pending GET */
     struct http_request *post;   /* the POST whose body is being read */
     struct eio_upgrade *upgrade; /* a WebSocket that probes */
-    struct message *
-        *queue;           /* packets for the next poll, or for a WebSocket that is not there yet */
-    uint32_t queue_first; /* index of the oldest */
-    uint32_t queue_count;
-    uint32_t queue_capacity;
-    uint8_t state;     /* enum eio_state */
-    uint8_t transport; /* enum eio_transport */
-    uint8_t reason;    /* enum eio_reason, from EIO_STATE_CLOSING on */
-    bool is_announced; /* on_open was called, so on_close must be */
+    struct outq queue;           /* packets for the next poll, or for a WebSocket not there yet */
+    uint8_t state;               /* enum eio_state */
+    uint8_t transport;           /* enum eio_transport */
+    uint8_t reason;              /* enum eio_reason, from EIO_STATE_CLOSING on */
+    bool is_announced;           /* on_open was called, so on_close must be */
     bool awaits_pong;
-    bool is_extended;    /* the pong's deadline was moved once already */
-    size_t queued_bytes; /* of the packets in queue */
+    bool is_extended; /* the pong's deadline was moved once already */
+    bool is_high;     /* on_water(high) was told, on_water(low) not yet */
     char id[EIO_SID_SIZE];
     char address[EIO_ADDRESS_SIZE];
 };
@@ -106,6 +104,29 @@ void eio_handshake_refuse(struct eio_server *server, struct http_request *reques
 /* Answers with a bare status and closes the connection: for what clients never see unless they or memory fail. */
 void eio_handshake_fail(struct eio_server *server, struct http_request *request, int status);
 
+/* --- eio_admission.c: handshakes that are decided on later --- */
+
+enum eio_decision {
+    EIO_UNDECIDED,
+    EIO_DECIDED_ALLOW,
+    EIO_DECIDED_DENY,
+    EIO_DECIDED_TIMEOUT /* nobody decided in time */
+};
+
+struct eio_admission {
+    struct eio_server *server;
+    struct http_request *request; /* NULL: it waits no longer */
+    struct timer timer;
+    char *message;    /* of a refusal; NULL: the usual */
+    uint8_t refs;     /* the request's and that of whoever decides */
+    uint8_t decision; /* enum eio_decision */
+};
+
+/* Takes a request's admission off it, NULL when it has none: on the second on_head, or when the client has gone. The request's reference becomes
+ * the caller's. */
+struct eio_admission *eio_admission_take(struct http_request *request);
+void eio_admission_unref(struct eio_admission *admission);
+
 /* --- eio_session.c: states, queue, heartbeat --- */
 
 /* A session in the map, open, silent. NULL when memory has run out. */
@@ -126,11 +147,10 @@ void eio_session_receive(struct eio_session *session, const struct eio_packet *p
 /* Ends the session now, whatever its state: a pending poll takes home what is queued and a close packet, a WebSocket is closed,
  * on_close follows at the end of the turn. A session that was closing keeps the reason it was closed with. */
 void eio_session_end(struct eio_session *session, enum eio_reason reason);
-/* Puts a packet at the end of the queue, with a reference of its own. False (the session has ended) when memory has run out. */
-bool eio_session_enqueue(struct eio_session *session, struct message *packet);
-/* The oldest queued packet, NULL when there is none; take hands its reference over. */
-struct message *eio_session_peek(const struct eio_session *session);
-struct message *eio_session_take(struct eio_session *session);
+/* The level of its output has crossed a mark: tells the layer above when that is news. */
+void eio_session_set_water(struct eio_session *session, bool is_high);
+/* Some of the queue has left. */
+void eio_session_after_take(struct eio_session *session);
 /* A pong may be under way on a transport that is being left: its time starts anew. */
 void eio_session_restart_heartbeat(struct eio_session *session);
 
@@ -161,7 +181,6 @@ struct ws_conn *eio_websocket_take(struct eio_server *server, struct http_reques
 void eio_websocket_open(struct eio_server *server, struct http_request *request);
 /* Makes `ws` the session's transport, sends what is queued, and closes it again if the session is closing. */
 void eio_websocket_attach(struct eio_session *session, struct ws_conn *ws);
-bool eio_websocket_send(struct eio_session *session, struct message *packet);
 /* Lets go of the WebSocket, which closes by itself. */
 void eio_websocket_release(struct eio_session *session, enum eio_reason reason);
 /* The same for one that is nobody's transport. */

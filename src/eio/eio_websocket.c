@@ -28,6 +28,11 @@ static void websocket_on_drain(struct ws_conn *ws)
         session->server->events->on_drain(session);
 }
 
+static void websocket_on_water(struct ws_conn *ws, bool is_high)
+{
+    eio_session_set_water(ws_conn_owner(ws), is_high);
+}
+
 /* What the layers below say, in the reference's words: an error is what we refused; whatever the peer or the network did is a close. */
 static enum eio_reason websocket_reason(unsigned status, bool clean, enum conn_reason reason)
 {
@@ -52,6 +57,7 @@ static void websocket_on_close(struct ws_conn *ws, unsigned status, bool clean,
 static const struct ws_events websocket_events = {
     .on_message = websocket_on_message,
     .on_drain = websocket_on_drain,
+    .on_water = websocket_on_water,
     .on_close = websocket_on_close,
 };
 
@@ -175,20 +181,37 @@ out:
     buf_release(&answer);
 }
 
+/* What waited for polls. A packet with a key keeps it: a newer one may still take its place. */
+static void websocket_send_queue(struct eio_session *session, struct ws_conn *ws)
+{
+    struct outq queue = session->queue;
+    struct message *unit[1 + UINT8_MAX];
+    size_t replaced;
+
+    outq_init(&session->queue);
+    while ((unit[0] = outq_pop(&queue)) != NULL) {
+        unsigned count = 1;
+        if ((unit[0]->flags & MESSAGE_CONFLATE) == 0) {
+            ws_conn_send(ws, unit[0]);
+        } else {
+            for (; count <= unit[0]->followers; count++)
+                unit[count] = outq_pop(&queue);
+            ws_conn_send_conflated(ws, unit, &replaced);
+        }
+        while (count > 0)
+            message_unref(unit[--count]);
+    }
+    outq_release(&queue);
+    if (session->is_high && !conn_is_high(ws_conn_conn(ws)))
+        eio_session_set_water(session, false);
+}
+
 void eio_websocket_attach(struct eio_session *session, struct ws_conn *ws)
 {
-    struct message *packet;
-
     ws_conn_set_owner(ws, &websocket_events, session);
     session->ws = ws;
     session->transport = EIO_WEBSOCKET;
-    while ((packet = eio_session_take(session)) != NULL) {
-        ws_conn_send(ws, packet);
-        message_unref(packet);
-    }
-    mem_free(session->queue);
-    session->queue = NULL;
-    session->queue_capacity = 0;
+    websocket_send_queue(session, ws);
     if (session->state == EIO_STATE_CLOSING)
         eio_session_end(session, (enum eio_reason)session->reason);
 }

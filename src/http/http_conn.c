@@ -174,6 +174,20 @@ void http_request_move(struct http_request *request, struct worker *to)
     request->conn->move_to = to;
 }
 
+void http_request_park(struct http_request *request)
+{
+    request->conn->phase = HTTP_PHASE_PARKED;
+    request->parked = true;
+}
+
+void http_request_resume(struct http_request *request)
+{
+    struct http_conn *http = request->conn;
+    http->resumed = true;
+    conn_resume(http->conn);
+    worker_defer(conn_worker(http->conn), &http->task);
+}
+
 /* --- The loop --- */
 
 static void begin_request(struct http_conn *http, const struct http_head *head)
@@ -220,10 +234,21 @@ static bool process_head(struct http_conn *http, struct http_input *input, struc
         break;
     }
     begin_request(http, head);
-    if (http->phase == HTTP_PHASE_MOVE)
-        return false; /* the head goes along, to be read again over there */
+    if (http->phase == HTTP_PHASE_MOVE || http->phase == HTTP_PHASE_PARKED)
+        return false; /* the head stays what it is, to be read again: over there, or later */
     http_input_consume(input, used);
     return http->phase != HTTP_PHASE_UPGRADE;
+}
+
+/* The head of a parked request lies untouched at the front. */
+static bool process_parked(struct http_conn *http, struct http_input *input, struct http_head *head)
+{
+    if (!http->resumed)
+        return false;
+    http->resumed = false;
+    http->request.parked = false;
+    http_conn_expect_head(http);
+    return process_head(http, input, head);
 }
 
 /* Consumes what it can; false when that needs more bytes, or an answer, or is over for good. */
@@ -232,6 +257,8 @@ static bool process_one(struct http_conn *http, struct http_input *input, struct
     switch (http->phase) {
     case HTTP_PHASE_HEAD:
         return process_head(http, input, head);
+    case HTTP_PHASE_PARKED:
+        return process_parked(http, input, head);
     case HTTP_PHASE_BODY:
         return http_body_process(http, input);
     case HTTP_PHASE_DRAIN:
@@ -253,7 +280,8 @@ static void carry_over(struct http_conn *http, const struct http_input *input, b
     else if (!buf_append(&http->in, slice_of(input->data, input->size)))
         conn_close(http->conn, CONN_NO_MEMORY);
     /* Pipelined requests wait for the answer before them; whoever sends too many waits too. */
-    if (http->phase == HTTP_PHASE_PENDING && http->in.size > HTTP_MAX_HEAD)
+    if ((http->phase == HTTP_PHASE_PENDING || http->phase == HTTP_PHASE_PARKED) &&
+        http->in.size > HTTP_MAX_HEAD)
         conn_pause(http->conn);
 }
 
@@ -364,7 +392,8 @@ static void on_close(struct conn *conn, enum conn_reason reason)
     struct http_conn *http = conn_owner(conn);
     (void)reason;
     detach(http);
-    if (http->phase == HTTP_PHASE_BODY || http->phase == HTTP_PHASE_PENDING)
+    if (http->phase == HTTP_PHASE_BODY || http->phase == HTTP_PHASE_PENDING ||
+        http->phase == HTTP_PHASE_PARKED)
         http_conn_abort_request(http);
     free_http(http);
 }

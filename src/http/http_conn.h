@@ -23,11 +23,12 @@ struct http_request {
     struct buf fields;       /* extra response header lines, see http_request_add_field */
     void *user;              /* of the layer above */
     uint8_t route;           /* 0 at first; for whoever shares out requests among several owners */
+    bool parked;             /* from http_request_park until on_head comes again */
 };
 
 /* What the layer above does with requests. */
 struct http_events {
-    /* A head arrived. Do one of: respond, read the body, upgrade, move; or none of them, which
+    /* A head arrived. Do one of: respond, read the body, upgrade, move, park; or none of them, which
      * leaves the request pending until http_respond. */
     void (*on_head)(struct http_request *request, void *app);
     /* The whole body that http_request_read_body asked for; bytes valid during the call, even
@@ -82,6 +83,13 @@ struct conn *http_request_upgrade(struct http_request *request);
 /* Called inside on_head: moves the connection to another worker, where on_head is called again with
  * the same head. */
 void http_request_move(struct http_request *request, struct worker *to);
+
+/* Called inside on_head: puts the request off. Nothing more of the connection is read into than fits a
+ * bounded buffer, and no timer of this layer runs: whoever parks sees to it that the end comes. Then
+ * http_request_resume, once and not from inside on_head, has on_head called again with the same head, `user` and
+ * `route` as they are. on_abort when the client leaves before. */
+void http_request_park(struct http_request *request);
+void http_request_resume(struct http_request *request);
 
 /* The standard words of a status, "Unknown" for others. */
 const char *http_reason_phrase(int status);

@@ -10,6 +10,7 @@ enum http_phase {
     HTTP_PHASE_BODY,    /* the body was asked for and is coming */
     HTTP_PHASE_PENDING, /* the layer above owes the answer */
     HTTP_PHASE_DRAIN,   /* answered; the rest of the body is thrown away */
+    HTTP_PHASE_PARKED,  /* on_head is to come again, when the layer above says so */
     HTTP_PHASE_UPGRADE, /* handed over, leaves when processing is done */
     HTTP_PHASE_MOVE,    /* on its way to another worker */
     HTTP_PHASE_END      /* nothing is read any more */
@@ -47,6 +48,7 @@ struct http_conn {
     uint8_t phase;   /* enum http_phase */
     bool processing; /* inside the loop of http_conn.c: it goes on by itself */
     bool in_head;    /* the timer runs for a head that has begun */
+    bool resumed;    /* parked no longer: the next look at the input calls on_head */
     bool keep_alive;
     unsigned minor_version;
 };

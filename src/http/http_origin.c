@@ -4,6 +4,7 @@
  * host is refused.
  */
 #include "http/http_origin.h"
+#include <stdio.h>
 
 #define METHODS "GET,HEAD,PUT,PATCH,POST,DELETE" /* what the reference answers */
 
@@ -144,6 +145,9 @@ static bool add_allow_origin(const struct http_origin_policy *policy, struct htt
     if (policy->credentials)
         added = added && http_request_add_field(request, SLICE("Access-Control-Allow-Credentials"),
                                                 SLICE("true"));
+    if (policy->exposed.size > 0)
+        added = added && http_request_add_field(request, SLICE("Access-Control-Expose-Headers"),
+                                                policy->exposed);
     return added;
 }
 
@@ -162,16 +166,29 @@ bool http_origin_is_preflight(const struct http_head *head)
            http_head_get(head, SLICE("access-control-request-method")).data != NULL;
 }
 
+static void add_max_age(const struct http_origin_policy *policy, struct http_request *request)
+{
+    char text[16];
+    if (policy->max_age_s == 0)
+        return;
+    int size = snprintf(text, sizeof text, "%u", policy->max_age_s);
+    http_request_add_field(request, SLICE("Access-Control-Max-Age"), slice_of(text, (size_t)size));
+}
+
 void http_origin_preflight(const struct http_origin_policy *policy, struct http_request *request)
 {
     enum http_origin_verdict verdict = http_origin_check(policy, request->head);
     add_allow_origin(policy, request, verdict);
     http_request_add_field(request, SLICE("Vary"), SLICE("Origin, Access-Control-Request-Headers"));
     if (verdict == HTTP_ORIGIN_ALLOWED || verdict == HTTP_ORIGIN_SAME) {
-        cvn_slice wanted = http_head_get(request->head, SLICE("access-control-request-headers"));
-        http_request_add_field(request, SLICE("Access-Control-Allow-Methods"), SLICE(METHODS));
-        if (wanted.size > 0)
-            http_request_add_field(request, SLICE("Access-Control-Allow-Headers"), wanted);
+        cvn_slice methods = policy->methods.size > 0 ? policy->methods : SLICE(METHODS);
+        cvn_slice headers = policy->headers;
+        if (headers.size == 0)
+            headers = http_head_get(request->head, SLICE("access-control-request-headers"));
+        http_request_add_field(request, SLICE("Access-Control-Allow-Methods"), methods);
+        if (headers.size > 0)
+            http_request_add_field(request, SLICE("Access-Control-Allow-Headers"), headers);
+        add_max_age(policy, request);
     }
     http_respond(request, 204, SLICE(""), SLICE(""));
 }

@@ -15,6 +15,10 @@ struct http_origin_policy {
     size_t allowed_count;
     /* Answer Access-Control-Allow-Credentials: true and echo the origin, never "*". */
     bool credentials;
+    cvn_slice methods;  /* of preflights; empty: the reference's */
+    cvn_slice headers;  /* of preflights; empty: those that are asked for */
+    cvn_slice exposed;  /* Access-Control-Expose-Headers; empty: none */
+    uint32_t max_age_s; /* of preflights; 0: not said */
 };
 
 enum http_origin_verdict {
@@ -29,14 +33,15 @@ enum http_origin_verdict {
 
 enum http_origin_verdict http_origin_check(const struct http_origin_policy *policy,
                                            const struct http_head *head);
-/* Adds Access-Control-Allow-Origin, -Credentials and Vary: Origin to the answer, as the verdict
- * wants. False when memory has run out. Needs request->head. */
+/* Adds Access-Control-Allow-Origin, -Credentials, -Expose-Headers and Vary: Origin to the answer, as the
+ * verdict wants. False when memory has run out. Needs request->head. */
 bool http_origin_add_fields(const struct http_origin_policy *policy, struct http_request *request,
                             enum http_origin_verdict verdict);
 /* Whether this is a preflight (OPTIONS with Origin and Access-Control-Request-Method). */
 bool http_origin_is_preflight(const struct http_head *head);
-/* Answers a preflight with 204: the reference's methods (GET,HEAD,PUT,PATCH,POST,DELETE), the
- * requested headers back, Vary: Origin, Access-Control-Request-Headers. For a refused origin: 204
+/* Answers a preflight with 204: the methods (the reference's are GET,HEAD,PUT,PATCH,POST,DELETE), the
+ * headers (those requested, if the policy names none), how long it holds, Vary: Origin,
+ * Access-Control-Request-Headers. For a refused origin: 204
  * without the permitting headers. */
 void http_origin_preflight(const struct http_origin_policy *policy, struct http_request *request);
 

@@ -218,10 +218,12 @@ static void send_tls(struct conn *conn)
     case TLS_OK:
         outq_consume(&conn->out, sent);
         break;
-    case TLS_WANT_WRITE:
+    case TLS_WANT_WRITE: /* encrypted already: the same bytes must be offered again */
+        outq_pin(&conn->out, size);
         block(conn);
         break;
     case TLS_WANT_READ: /* in the midst of a handshake: what the peer sends will bring it on */
+        outq_pin(&conn->out, size);
         conn->tls_sends_on_read = true;
         break;
     default:
@@ -264,6 +266,16 @@ static void shut_down_sending(struct conn *conn)
     arm(conn);
 }
 
+/* The queue was above the high-water mark: is it low enough again? */
+static void look_for_low(struct conn *conn)
+{
+    if (conn->out.bytes > conn->limits->low_water)
+        return;
+    conn->is_high = false;
+    if (conn->state == CONN_OPEN && conn->events->on_water != NULL)
+        conn->events->on_water(conn, false);
+}
+
 void conn_flush(struct conn *conn)
 {
     if (conn->state > CONN_FLUSHING)
@@ -277,6 +289,8 @@ void conn_flush(struct conn *conn)
         else
             send_plain(conn);
     }
+    if (conn->is_high)
+        look_for_low(conn);
     if (conn->state > CONN_FLUSHING || conn->out.bytes > 0)
         return;
     if (conn->state == CONN_FLUSHING)
@@ -285,37 +299,77 @@ void conn_flush(struct conn *conn)
         conn->events->on_drain(conn);
 }
 
-/* Whether more than `limit` bytes are queued although the kernel was asked to take them. */
-static bool is_above(struct conn *conn, size_t limit)
-{
-    if (conn->out.bytes > limit && !conn->blocked && conn->state == CONN_OPEN)
-        conn_flush(
-            conn); /* a turn may produce much at once: only what the peer does not take counts */
-    return conn->out.bytes > limit;
-}
-
 bool conn_is_congested(const struct conn *conn)
 {
     return conn->out.bytes > conn->limits->high_water;
+}
+
+bool conn_is_high(const struct conn *conn)
+{
+    return conn->is_high;
+}
+
+/* Above the high-water mark, although the kernel was asked: a turn may produce much at once, only what the peer does not take
+ * counts. */
+static bool is_congested_now(struct conn *conn)
+{
+    if (conn_is_congested(conn) && !conn->blocked && conn->state == CONN_OPEN)
+        conn_flush(conn);
+    return conn_is_congested(conn);
+}
+
+/* More is queued than the high-water mark. */
+static void judge_queue(struct conn *conn)
+{
+    if (!is_congested_now(conn) || conn->state != CONN_OPEN)
+        return;
+    if (conn->out.bytes > conn->limits->max) {
+        conn_close(conn, CONN_SLOW_CONSUMER);
+    } else if (!conn->is_high) {
+        conn->is_high = true;
+        if (conn->events->on_water != NULL)
+            conn->events->on_water(conn, true);
+    }
+}
+
+/* Something was queued: it is to be flushed, and judged. */
+static inline bool after_push(struct conn *conn)
+{
+    if (!list_is_linked(&conn->dirty_link) && !conn->blocked)
+        list_append(&conn->worker->dirty, &conn->dirty_link);
+    if (conn_is_congested(conn))
+        judge_queue(conn);
+    return conn->state == CONN_OPEN;
 }
 
 bool conn_send(struct conn *conn, struct message *message, size_t skip)
 {
     if (conn->state != CONN_OPEN)
         return false;
-    if ((message->flags & MESSAGE_VOLATILE) && is_above(conn, conn->limits->high_water))
+    if ((message->flags & MESSAGE_VOLATILE) && is_congested_now(conn))
         return false;
     if (!outq_push(&conn->out, message, skip)) {
         conn_close(conn, CONN_NO_MEMORY);
         return false;
     }
-    if (!list_is_linked(&conn->dirty_link) && !conn->blocked)
-        list_append(&conn->worker->dirty, &conn->dirty_link);
-    if (is_above(conn, conn->limits->max)) {
-        conn_close(conn, CONN_SLOW_CONSUMER);
+    return after_push(conn);
+}
+
+bool conn_send_conflated(struct conn *conn, struct message *const *unit, size_t *ret_replaced)
+{
+    if (conn->state != CONN_OPEN)
         return false;
+    size_t replaced = outq_replace(&conn->out, unit);
+    if (replaced == 0) {
+        if ((unit[0]->flags & MESSAGE_VOLATILE) && is_congested_now(conn))
+            return false;
+        if (!outq_push_unit(&conn->out, unit)) {
+            conn_close(conn, CONN_NO_MEMORY);
+            return false;
+        }
     }
-    return conn->state == CONN_OPEN;
+    *ret_replaced = replaced;
+    return after_push(conn);
 }
 
 bool conn_write(struct conn *conn, cvn_slice bytes)

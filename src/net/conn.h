@@ -32,12 +32,17 @@ struct conn_events {
     void (*on_drain)(struct conn *conn);
     /* The last call for this connection. */
     void (*on_close)(struct conn *conn, enum conn_reason reason);
+    /* More than high_water bytes are queued (is_high) that the kernel does not take; or again no more than low_water. In turns, the first
+     * time high. From inside conn_send or a flush: only take note. May be NULL. */
+    void (*on_water)(struct conn *conn, bool is_high);
 };
 
 /* Output budget of each connection, in queued bytes. */
 struct conn_limits {
-    size_t high_water; /* above it volatile messages are dropped */
+    size_t high_water; /* above it volatile messages are dropped; at most max */
     size_t max;        /* above it the connection is closed with CONN_SLOW_CONSUMER */
+    size_t
+        low_water; /* at most high_water; where a connection that was above that counts as drained */
 };
 
 /* --- The layer above --- */
@@ -55,6 +60,8 @@ bool conn_is_open(const struct conn *conn);
 size_t conn_queued(const struct conn *conn);
 /* Whether the queue is above the high-water mark. */
 bool conn_is_congested(const struct conn *conn);
+/* Whether on_water(low) is still to come. */
+bool conn_is_high(const struct conn *conn);
 
 /*
  * Queues the bytes of `message` from its offset `skip` on (0: all; message->prefix: the payload alone).
@@ -62,6 +69,11 @@ bool conn_is_congested(const struct conn *conn);
  * congested. False too when the connection is not open. An exceeded budget or no memory closes it.
  */
 bool conn_send(struct conn *conn, struct message *message, size_t skip);
+/*
+ * Queues a MESSAGE_CONFLATE message with its followers behind it. In the place of an older one of that key, if one waits of which not a byte
+ * is on its way: *ret_replaced are the bytes of that, else 0. A volatile one that replaces none is dropped as above.
+ */
+bool conn_send_conflated(struct conn *conn, struct message *const *unit, size_t *ret_replaced);
 /* Queues a copy of `bytes`. */
 bool conn_write(struct conn *conn, cvn_slice bytes);
 

@@ -61,7 +61,8 @@ void mailbox_close(struct mailbox *mailbox)
 void worker_post(struct worker *worker, struct mail *mail)
 {
     struct mailbox *mailbox = &worker->mailbox;
-    struct mail *head = atomic_load_explicit(&mailbox->head, memory_order_relaxed);
+    /* Acquire: who discards must see what the worker left behind when it closed the mailbox. */
+    struct mail *head = atomic_load_explicit(&mailbox->head, memory_order_acquire);
     do {
         if (head == &closed_mark) {
             mail->discard(mail);
@@ -69,7 +70,7 @@ void worker_post(struct worker *worker, struct mail *mail)
         }
         atomic_store_explicit(&mail->next, head, memory_order_relaxed);
     } while (!atomic_compare_exchange_weak_explicit(&mailbox->head, &head, mail,
-                                                    memory_order_acq_rel, memory_order_relaxed));
+                                                    memory_order_acq_rel, memory_order_acquire));
     if (head == NULL)
         uv_async_send(&mailbox->wake);
 }

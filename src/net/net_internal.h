@@ -25,6 +25,7 @@ struct conn {
     bool blocked;            /* the kernel's buffer is full: waits for UV_WRITABLE */
     bool tls_reads_on_write; /* TLS must send before it can receive again */
     bool tls_sends_on_read;  /* TLS must receive before it can send */
+    bool is_high;            /* above the high-water mark, and not yet down to the low one */
     uint8_t reason;          /* enum conn_reason, once closing */
     struct worker *worker;
     const struct conn_events *events;

@@ -12,6 +12,7 @@
 struct sio_pending {
     struct sio_packet packet; /* points into text */
     unsigned received;
+    size_t text_size;
     size_t bytes;                               /* of the attachments so far */
     cvn_slice attachments[SIO_MAX_ATTACHMENTS]; /* the data is ours */
     char text[];
@@ -110,8 +111,9 @@ static void on_connect(struct sio_client *client, const struct sio_packet *packe
 
 /* --- Packets --- */
 
+/* `size`: of the packet's text and its attachments together. */
 static void on_packet(struct sio_client *client, const struct sio_packet *packet,
-                      const cvn_slice *attachments)
+                      const cvn_slice *attachments, size_t size)
 {
     if (packet->type == SIO_CONNECT) {
         on_connect(client, packet);
@@ -124,6 +126,7 @@ static void on_packet(struct sio_client *client, const struct sio_packet *packet
     }
     if (socket->state != SIO_SOCKET_CONNECTED)
         return; /* it crossed our DISCONNECT on the way */
+    sio_socket_count_in(socket, size);
     switch (packet->type) {
     case SIO_DISCONNECT:
         sio_socket_end(socket, "client namespace disconnect", false);
@@ -131,6 +134,7 @@ static void on_packet(struct sio_client *client, const struct sio_packet *packet
         break;
     case SIO_EVENT:
     case SIO_BINARY_EVENT:
+        counter_add(&socket->local->events_in, 1);
         sio_socket_on_event(socket, packet, attachments);
         break;
     case SIO_ACK:
@@ -178,6 +182,7 @@ static void await_attachments(struct sio_client *client, const struct sio_packet
         return;
     }
     pending->received = 0;
+    pending->text_size = text.size;
     pending->bytes = 0;
     memcpy(pending->text, text.data, text.size);
     pending->packet = *packet;
@@ -199,7 +204,7 @@ static void on_text(struct sio_client *client, cvn_slice text)
     if (packet.attachments > 0)
         await_attachments(client, &packet, text);
     else
-        on_packet(client, &packet, NULL);
+        on_packet(client, &packet, NULL, text.size);
 }
 
 static void on_binary(struct sio_client *client, cvn_slice bytes)
@@ -218,7 +223,7 @@ static void on_binary(struct sio_client *client, cvn_slice bytes)
     pending->attachments[pending->received++] = slice_of(copy, bytes.size);
     if (pending->received < pending->packet.attachments)
         return;
-    on_packet(client, &pending->packet, pending->attachments);
+    on_packet(client, &pending->packet, pending->attachments, pending->text_size + pending->bytes);
     free_pending(client);
 }
 
@@ -229,7 +234,7 @@ static void on_connect_timeout(struct timer *timer)
     close_for(CONTAINER_OF(timer, struct sio_client, connect_timer), EIO_FORCED_SERVER_CLOSE);
 }
 
-static int64_t wall_clock_ms(void)
+int64_t sio_client_wall_clock_ms(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
@@ -251,7 +256,7 @@ static void on_open(struct eio_session *session, const struct http_request *requ
     }
     struct conn *conn = http_request_conn(request);
     client->handshake = sio_handshake_new(request->head, eio_session_peer_address(session),
-                                          conn_is_secure(conn), wall_clock_ms());
+                                          conn_is_secure(conn), sio_client_wall_clock_ms());
     if (client->handshake == NULL) {
         mem_free(client);
         eio_session_close(session, EIO_FORCED_SERVER_CLOSE);
@@ -308,6 +313,7 @@ static void on_close(struct eio_session *session, enum eio_reason reason)
         sio_client_remove(client, socket);
     }
     free_pending(client);
+    worker_task_cancel(&client->water_task);
     count(&worker->connections, -1);
     if (eio_session_transport(session) == EIO_POLLING)
         count(&worker->polling, -1);
@@ -319,6 +325,7 @@ static void on_close(struct eio_session *session, enum eio_reason reason)
 const struct eio_events sio_client_events = {
     .on_open = on_open,
     .on_message = on_message,
+    .on_water = sio_water_on_change,
     .on_upgrade = on_upgrade,
     .on_close = on_close,
 };

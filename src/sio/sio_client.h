@@ -16,6 +16,8 @@ struct sio_client {
     unsigned socket_count;
     struct sio_pending *pending;
     struct timer connect_timer;
+    struct worker_task water_task; /* tells the sockets how is_high is */
+    bool is_high;                  /* more is queued for the connection than the high-water mark */
 };
 
 /* The namespace was joined: the connection may stay. */
@@ -24,6 +26,11 @@ void sio_client_joined(struct sio_client *client);
 void sio_client_remove(struct sio_client *client, struct cvn_socket *socket);
 /* Disconnects every namespace, telling the client, and closes the connection. */
 void sio_client_disconnect(struct sio_client *client);
+/* Milliseconds since 1970. */
+int64_t sio_client_wall_clock_ms(void);
 void sio_client_send(struct sio_client *client, struct message *packet);
+
+/* eio_events.on_water (sio_water.c) */
+void sio_water_on_change(struct eio_session *session, bool is_high);
 
 #endif

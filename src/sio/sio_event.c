@@ -102,7 +102,7 @@ enum cvn_error cvn_ack_args(const cvn_event *event, cvn_args args)
     if (error != CVN_OK)
         return error;
     *event->acked = true;
-    sio_socket_send(event->socket, &frames);
+    sio_socket_send_ack(event->socket, &frames);
     sio_frames_release(&frames);
     return CVN_OK;
 }
@@ -138,7 +138,7 @@ static void on_later(struct mail *mail, struct worker *worker)
 {
     struct cvn_later *later = CONTAINER_OF(mail, struct cvn_later, mail);
     (void)worker;
-    sio_socket_send(later->socket, &later->frames);
+    sio_socket_send_ack(later->socket, &later->frames);
     cvn_later_drop(later);
 }
 
@@ -163,15 +163,16 @@ enum cvn_error cvn_later_send(cvn_later *later, cvn_args args)
     if (error == CVN_OK && later->socket->state != SIO_SOCKET_CONNECTED)
         error = CVN_ERR_STATE;
     if (error == CVN_OK)
-        sio_socket_send(later->socket, &later->frames);
+        sio_socket_send_ack(later->socket, &later->frames);
     cvn_later_drop(later);
     return error;
 }
 
 /* --- Emitting to one socket --- */
 
+/* `conflate`: a key, or NULL. */
 static enum cvn_error emit(struct cvn_socket *socket, const char *event, const uint64_t *id,
-                           cvn_args args, bool is_volatile)
+                           cvn_args args, bool is_volatile, const char *conflate)
 {
     const struct cvn_namespace *nsp = socket->local->nsp;
     struct sio_frames frames;
@@ -180,26 +181,36 @@ static enum cvn_error emit(struct cvn_socket *socket, const char *event, const u
     if (event == NULL)
         return CVN_ERR_ARGUMENT;
     if (id == NULL && socket->local->log != NULL)
-        return sio_recovery_emit_to(socket, event, args, is_volatile ? CVN_VOLATILE : 0);
+        return sio_recovery_emit_to(socket, event, args, is_volatile ? CVN_VOLATILE : 0, conflate);
     enum cvn_error error = sio_encode_event(sio_namespace_name(nsp), event, id, args,
                                             &nsp->server->options.emits, &frames);
     if (error != CVN_OK)
         return error;
     if (is_volatile)
         sio_frames_set_volatile(&frames);
-    sio_socket_send(socket, &frames);
+    if (conflate != NULL &&
+        !sio_frames_set_conflate(&frames, sio_namespace_name(nsp), cvn_str(conflate)))
+        error = CVN_ERR_ARGUMENT;
+    else
+        sio_socket_send(socket, &frames);
     sio_frames_release(&frames);
-    return CVN_OK;
+    return error;
 }
 
 enum cvn_error cvn_socket_emit(cvn_socket *socket, const char *event, cvn_args args)
 {
-    return emit(socket, event, NULL, args, false);
+    return emit(socket, event, NULL, args, false, NULL);
 }
 
 enum cvn_error cvn_socket_emit_volatile(cvn_socket *socket, const char *event, cvn_args args)
 {
-    return emit(socket, event, NULL, args, true);
+    return emit(socket, event, NULL, args, true, NULL);
+}
+
+enum cvn_error cvn_socket_emit_conflated(cvn_socket *socket, const char *event, cvn_args args,
+                                         const char *key)
+{
+    return key != NULL ? emit(socket, event, NULL, args, false, key) : CVN_ERR_ARGUMENT;
 }
 
 enum cvn_error cvn_socket_emit_ack(cvn_socket *socket, const char *event, cvn_args args,
@@ -212,7 +223,7 @@ enum cvn_error cvn_socket_emit_ack(cvn_socket *socket, const char *event, cvn_ar
     if (error != CVN_OK)
         return error;
     socket->next_ack_id++;
-    error = emit(socket, event, &id, args, false);
+    error = emit(socket, event, &id, args, false, NULL);
     if (error != CVN_OK)
         sio_ack_remove(socket, id);
     return error;

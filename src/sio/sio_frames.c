@@ -1,5 +1,7 @@
 /* References to the messages of a packet. Any thread; the counts are atomic. */
 #include "sio/sio_frames.h"
+#include "base/buf.h"
+#include "base/map.h"
 #include "base/mem.h"
 
 void sio_frames_release(struct sio_frames *frames)
@@ -32,4 +34,19 @@ bool sio_frames_copy(struct sio_frames *ret, const struct sio_frames *frames)
 void sio_frames_set_volatile(struct sio_frames *frames)
 {
     frames->text->flags |= MESSAGE_VOLATILE;
+}
+
+bool sio_frames_set_conflate(struct sio_frames *frames, cvn_slice nsp, cvn_slice key)
+{
+    char memory[2 * SIO_MAX_CONFLATE_KEY + 1];
+    struct buf text = {.data = memory, .capacity = sizeof memory, .max = sizeof memory};
+    if (key.size == 0 || key.size > SIO_MAX_CONFLATE_KEY)
+        return false;
+    buf_append(&text, nsp);
+    buf_append_byte(&text, '\0');
+    buf_append(&text, key);
+    frames->text->flags |= MESSAGE_CONFLATE;
+    frames->text->key = map_hash(buf_slice(&text));
+    frames->text->followers = (uint8_t)frames->binary_count;
+    return !text.failed;
 }

@@ -19,5 +19,10 @@ bool sio_frames_copy(struct sio_frames *ret, const struct sio_frames *frames);
 bool sio_frames_reserve(struct sio_frames *frames, size_t count);
 /* Marks the packet MESSAGE_VOLATILE: before it is shared. */
 void sio_frames_set_volatile(struct sio_frames *frames);
+/* Marks it MESSAGE_CONFLATE with a key of its namespace: before it is shared. False when the key is empty or longer than
+ * SIO_MAX_CONFLATE_KEY. */
+#define SIO_MAX_CONFLATE_KEY 255
+bool sio_frames_set_conflate(struct sio_frames *frames, cvn_slice nsp, cvn_slice key)
+    __attribute__((warn_unused_result));
 
 #endif

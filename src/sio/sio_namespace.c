@@ -141,6 +141,8 @@ void sio_namespace_free(struct cvn_namespace *nsp)
     mem_free(nsp->disconnecting.items);
     mem_free(nsp->disconnect.items);
     mem_free(nsp->any.items);
+    mem_free(nsp->high_water.items);
+    mem_free(nsp->drain.items);
     release_locals(nsp);
     pthread_mutex_destroy(&nsp->outside.lock);
     mem_free(nsp);
@@ -218,6 +220,22 @@ enum cvn_error cvn_on_connection(cvn_namespace *nsp, cvn_connection_fn fn, void 
     return add_handler(nsp, &nsp->connection, (struct sio_handler){{.connection = fn}, data});
 }
 
+enum cvn_error cvn_on_high_water(cvn_namespace *nsp, cvn_connection_fn fn, void *data)
+{
+    enum cvn_error error = check_registration(nsp, fn != NULL);
+    if (error != CVN_OK)
+        return error;
+    return add_handler(nsp, &nsp->high_water, (struct sio_handler){{.connection = fn}, data});
+}
+
+enum cvn_error cvn_on_drain(cvn_namespace *nsp, cvn_connection_fn fn, void *data)
+{
+    enum cvn_error error = check_registration(nsp, fn != NULL);
+    if (error != CVN_OK)
+        return error;
+    return add_handler(nsp, &nsp->drain, (struct sio_handler){{.connection = fn}, data});
+}
+
 enum cvn_error cvn_on_disconnecting(cvn_namespace *nsp, cvn_disconnect_fn fn, void *data)
 {
     enum cvn_error error = check_registration(nsp, fn != NULL);
@@ -282,6 +300,21 @@ cvn_server *cvn_namespace_server(const cvn_namespace *nsp)
     return nsp->server->owner;
 }
 
+void cvn_namespace_stats(const cvn_namespace *nsp, cvn_namespace_counters *ret)
+{
+    *ret = (cvn_namespace_counters){0};
+    for (unsigned i = 0; nsp->locals != NULL && i < nsp->server->worker_count; i++) {
+        const struct sio_local *local = &nsp->locals[i];
+        ret->sockets += counter_get(&local->socket_count);
+        ret->connections_total += counter_get(&local->connections);
+        ret->refused += counter_get(&local->refused);
+        ret->events_in += counter_get(&local->events_in);
+        ret->events_out += counter_get(&local->events_out);
+        ret->dropped += counter_get(&local->dropped);
+        ret->conflated += counter_get(&local->conflated);
+    }
+}
+
 /* --- The sockets of one worker --- */
 
 bool sio_local_add(struct sio_local *local, struct cvn_socket *socket)
@@ -298,6 +331,8 @@ bool sio_local_add(struct sio_local *local, struct cvn_socket *socket)
         return false;
     socket->member_index = local->member_count;
     local->members[local->member_count++] = socket;
+    counter_add(&local->connections, 1);
+    counter_set(&local->socket_count, local->member_count);
     atomic_fetch_add_explicit(&local->worker->sockets, 1, memory_order_relaxed);
     return true;
 }
@@ -308,5 +343,6 @@ void sio_local_remove(struct sio_local *local, struct cvn_socket *socket)
     struct cvn_socket *last = local->members[--local->member_count];
     local->members[socket->member_index] = last;
     last->member_index = socket->member_index;
+    counter_set(&local->socket_count, local->member_count);
     atomic_fetch_sub_explicit(&local->worker->sockets, 1, memory_order_relaxed);
 }

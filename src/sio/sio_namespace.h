@@ -2,6 +2,7 @@
 #ifndef SIO_NAMESPACE_H
 #define SIO_NAMESPACE_H
 
+#include "base/counter.h"
 #include "sio/sio_server.h"
 
 #define SIO_MAX_NAMESPACE_NAME 255
@@ -36,6 +37,8 @@ struct sio_local {
     struct cvn_socket **members; /* the same, dense, for broadcasts */
     uint32_t member_count, member_capacity;
     struct map rooms; /* of struct sio_room, by name */
+    /* Counted by this worker, read by any thread. */
+    struct counter socket_count, connections, refused, events_in, events_out, dropped, conflated;
     /* With recovery: */
     struct sio_log *log;             /* else NULL */
     size_t parked_count;             /* sessions that wait for their clients */
@@ -51,8 +54,9 @@ struct sio_outside {
 struct cvn_namespace {
     struct sio_server *server;
     struct sio_handlers middlewares, connection, disconnecting, disconnect, any;
-    struct map events;        /* of struct sio_event_entry */
-    struct sio_local *locals; /* one a worker; NULL before the start */
+    struct sio_handlers high_water, drain; /* fn.connection */
+    struct map events;                     /* of struct sio_event_entry */
+    struct sio_local *locals;              /* one a worker; NULL before the start */
     struct sio_outside outside;
     size_t name_size;
     char name[];

@@ -22,10 +22,11 @@ static inline uint64_t sio_recovery_log_ms(const struct sio_server *server)
 /* --- Emitting where clients may come back (sio_offset.c) --- */
 
 /* As the adapter's publish, with the offset as one more argument. Any thread. */
-enum cvn_error sio_recovery_emit(struct sio_op *op, const char *event, cvn_args args);
+enum cvn_error sio_recovery_emit(struct sio_op *op, const char *event, cvn_args args,
+                                 const char *conflate);
 /* To one socket; on its worker. */
 enum cvn_error sio_recovery_emit_to(struct cvn_socket *socket, const char *event, cvn_args args,
-                                    unsigned flags);
+                                    unsigned flags, const char *conflate);
 /* The offset of a position, for the wire; *ret has its length without the NUL. */
 #define SIO_OFFSET_SIZE 40
 size_t sio_offset_write(struct sio_position position, char ret[SIO_OFFSET_SIZE]);

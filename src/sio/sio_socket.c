@@ -68,17 +68,74 @@ void cvn_socket_unref(cvn_socket *socket)
 
 /* --- Sending --- */
 
-bool sio_socket_send(struct cvn_socket *socket, const struct sio_frames *frames)
+static void count_out(struct cvn_socket *socket, size_t bytes)
+{
+    counter_add(&socket->packets_out, 1);
+    counter_add(&socket->bytes_out, bytes);
+}
+
+/* What was not taken: only a volatile packet may be lost to a client that stays. */
+static void count_dropped(struct cvn_socket *socket, const struct message *text)
+{
+    if (!(text->flags & MESSAGE_VOLATILE) || !eio_session_is_open(socket->client->session))
+        return;
+    counter_add(&socket->dropped, 1);
+    counter_add(&socket->local->dropped, 1);
+}
+
+/* The packet as one unit, in the place of an older one of its key if that still waits. */
+static bool send_conflated(struct cvn_socket *socket, const struct sio_frames *frames)
+{
+    struct message *unit[1 + SIO_MAX_ATTACHMENTS] = {frames->text};
+    size_t replaced = 0, bytes = frames->text->size - frames->text->prefix;
+    for (size_t i = 0; i < frames->binary_count; i++) {
+        unit[1 + i] = frames->binaries[i];
+        bytes += unit[1 + i]->size - unit[1 + i]->prefix;
+    }
+    if (!eio_session_send_conflated(socket->client->session, unit, &replaced)) {
+        count_dropped(socket, frames->text);
+        return false;
+    }
+    if (replaced > 0) {
+        counter_add(&socket->conflated, 1);
+        counter_add(&socket->local->conflated, 1);
+    }
+    count_out(socket, bytes);
+    return true;
+}
+
+static bool send_frames(struct cvn_socket *socket, const struct sio_frames *frames)
 {
     if (socket->state != SIO_SOCKET_CONNECTED || socket->client == NULL)
         return false;
     struct eio_session *session = socket->client->session;
-    if (!eio_session_send(session, frames->text))
+    if (frames->text->flags & MESSAGE_CONFLATE)
+        return send_conflated(socket, frames);
+    if (!eio_session_send(session, frames->text)) {
+        count_dropped(socket, frames->text);
         return false;
-    for (size_t i = 0; i < frames->binary_count; i++)
+    }
+    size_t bytes = frames->text->size - frames->text->prefix;
+    for (size_t i = 0; i < frames->binary_count; i++) {
         if (!eio_session_send(session, frames->binaries[i]))
             return false;
+        bytes += frames->binaries[i]->size - frames->binaries[i]->prefix;
+    }
+    count_out(socket, bytes);
     return true;
+}
+
+bool sio_socket_send(struct cvn_socket *socket, const struct sio_frames *frames)
+{
+    if (!send_frames(socket, frames))
+        return false;
+    counter_add(&socket->local->events_out, 1);
+    return true;
+}
+
+bool sio_socket_send_ack(struct cvn_socket *socket, const struct sio_frames *frames)
+{
+    return send_frames(socket, frames);
 }
 
 void sio_socket_send_control(struct cvn_socket *socket, enum sio_type type, cvn_slice json)
@@ -86,6 +143,8 @@ void sio_socket_send_control(struct cvn_socket *socket, enum sio_type type, cvn_
     if (socket->client == NULL)
         return;
     struct message *packet = sio_encode_control(type, sio_namespace_name(socket->local->nsp), json);
+    if (packet != NULL)
+        count_out(socket, packet->size - packet->prefix);
     sio_client_send(socket->client, packet);
 }
 
@@ -111,6 +170,7 @@ static void join(struct cvn_socket *socket)
         return;
     }
     socket->state = SIO_SOCKET_CONNECTED;
+    counter_set(&socket->connected_ms, (uint64_t)sio_client_wall_clock_ms());
     sio_client_joined(client);
     if (!sio_recovery_restore(socket)) {
         eio_session_close(client->session, EIO_FORCED_SERVER_CLOSE);
@@ -188,6 +248,7 @@ void cvn_next_refuse(cvn_next *next, const char *message, const char *data)
 {
     struct cvn_socket *socket = next->socket;
     if (socket->state == SIO_SOCKET_CONNECTING) {
+        counter_add(&socket->local->refused, 1);
         send_refusal(socket, message, data);
         socket->state = SIO_SOCKET_GONE;
         sio_recovery_park(socket);
@@ -293,6 +354,26 @@ const char *cvn_socket_transport(const cvn_socket *socket)
     if (socket->client != NULL && eio_session_transport(socket->client->session) == EIO_WEBSOCKET)
         return "websocket";
     return "polling";
+}
+
+size_t cvn_socket_queued(const cvn_socket *socket)
+{
+    return socket->client != NULL ? eio_session_queued(socket->client->session) : 0;
+}
+
+void cvn_socket_stats(const cvn_socket *socket, cvn_socket_counters *ret)
+{
+    *ret = (cvn_socket_counters){
+        .packets_in = counter_get(&socket->packets_in),
+        .packets_out = counter_get(&socket->packets_out),
+        .bytes_in = counter_get(&socket->bytes_in),
+        .bytes_out = counter_get(&socket->bytes_out),
+        .dropped = counter_get(&socket->dropped),
+        .conflated = counter_get(&socket->conflated),
+        .connected_ms = (int64_t)counter_get(&socket->connected_ms),
+    };
+    if (worker_current() == socket->local->worker->worker)
+        ret->queued = cvn_socket_queued(socket);
 }
 
 cvn_slice cvn_socket_header(const cvn_socket *socket, const char *name)

@@ -26,14 +26,21 @@ struct sio_membership {
 };
 
 struct cvn_socket {
+    /* What a broadcast touches comes first: one cache line. */
     atomic_uint refs;
     uint8_t state; /* enum sio_socket_state */
     bool recovered;
-    char id[SIO_ID_SIZE + 1];
-    uint32_t member_index;     /* in local->members */
+    bool is_high;              /* was told that its connection is above the high-water mark */
     uint64_t mark;             /* of the last broadcast that reached or excluded it */
     struct sio_client *client; /* NULL once the connection has gone */
     struct sio_local *local;
+    struct counter packets_out, bytes_out;
+    uint32_t member_index; /* in local->members */
+    char id[SIO_ID_SIZE + 1];
+    struct counter packets_in, bytes_in;
+    struct counter dropped;       /* volatile packets that it could not take */
+    struct counter conflated;     /* packets that newer ones of their key took the place of */
+    struct counter connected_ms;  /* wall clock, since 1970; 0 before */
     struct list client_link;      /* in client->sockets */
     struct sio_membership *rooms; /* its own id's room is not among them */
     uint32_t room_count, room_capacity;
@@ -59,10 +66,19 @@ void sio_socket_end(struct cvn_socket *socket, const char *reason, bool may_retu
 /* A fresh random id. */
 void sio_socket_make_id(char ret[SIO_ID_SIZE + 1]);
 
-/* Queues an encoded packet; false when it was not (gone, or volatile and congested). */
+/* Queues an encoded event; false when it was not (gone, or volatile and congested). */
 bool sio_socket_send(struct cvn_socket *socket, const struct sio_frames *frames);
+/* The same for an acknowledgement. */
+bool sio_socket_send_ack(struct cvn_socket *socket, const struct sio_frames *frames);
 /* Queues CONNECT, DISCONNECT or CONNECT_ERROR. */
 void sio_socket_send_control(struct cvn_socket *socket, enum sio_type type, cvn_slice json);
+
+/* Counts a packet of `bytes` bytes, attachments included, that came from the client. */
+static inline void sio_socket_count_in(struct cvn_socket *socket, size_t bytes)
+{
+    counter_add(&socket->packets_in, 1);
+    counter_add(&socket->bytes_in, bytes);
+}
 
 /* An event from the client, for the handlers. */
 void sio_socket_on_event(struct cvn_socket *socket, const struct sio_packet *packet,

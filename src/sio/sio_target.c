@@ -84,12 +84,13 @@ static enum cvn_error emit(const cvn_target *target, const char *event, cvn_args
     struct names names;
     struct sio_op op;
     enum cvn_error error = resolve(target, SIO_OP_EMIT, &names, &op);
-    if (error == CVN_OK && event == NULL)
+    /* A packet that others take the place of cannot be acknowledged by everybody. */
+    if (error == CVN_OK && (event == NULL || (end != NULL && target->conflate != NULL)))
         error = CVN_ERR_ARGUMENT;
     if (error != CVN_OK)
         goto out;
     if (end == NULL && sio_recovery_is_on(op.nsp->server)) {
-        error = sio_recovery_emit(&op, event, args);
+        error = sio_recovery_emit(&op, event, args, target->conflate);
         goto out;
     }
     uint64_t ack_id;
@@ -105,7 +106,11 @@ static enum cvn_error emit(const cvn_target *target, const char *event, cvn_args
         goto out;
     if (op.flags & CVN_VOLATILE)
         sio_frames_set_volatile(&op.frames);
-    error = end != NULL ? sio_request_begin(&op, end) : publish(&op);
+    if (target->conflate != NULL &&
+        !sio_frames_set_conflate(&op.frames, sio_namespace_name(op.nsp), cvn_str(target->conflate)))
+        error = CVN_ERR_ARGUMENT;
+    else
+        error = end != NULL ? sio_request_begin(&op, end) : publish(&op);
     sio_frames_release(&op.frames);
 out:
     release_names(&names);

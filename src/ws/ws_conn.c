@@ -111,6 +111,24 @@ bool ws_conn_send(struct ws_conn *ws, struct message *framed)
     return true;
 }
 
+bool ws_conn_send_conflated(struct ws_conn *ws, struct message *const *unit, size_t *ret_replaced)
+{
+    size_t size = 0, replaced = 0;
+    if (ws->state != WS_OPEN || !conn_send_conflated(ws->conn, unit, &replaced))
+        return false;
+    for (unsigned i = 0; i <= unit[0]->followers; i++)
+        size += unit[i]->size;
+    /* Where the older one waited, before the pongs or behind them, is not known: never count too much behind them. */
+    if (replaced == 0)
+        ws->behind_pong += size;
+    else if (size < replaced)
+        ws->behind_pong -= replaced - size < ws->behind_pong ? replaced - size : ws->behind_pong;
+    *ret_replaced = replaced;
+    if (ws->pong != NULL)
+        send_late_pong(ws);
+    return true;
+}
+
 /* Call it when the state says already that nothing follows: conn_send may flush and call on_drain. */
 static void send_close(struct ws_conn *ws, enum ws_status status, cvn_slice reason)
 {
@@ -387,6 +405,13 @@ static void on_drain(struct conn *conn)
         ws->events->on_drain(ws);
 }
 
+static void on_water(struct conn *conn, bool is_high)
+{
+    struct ws_conn *ws = conn_owner(conn);
+    if (ws->state == WS_OPEN && ws->events->on_water != NULL)
+        ws->events->on_water(ws, is_high);
+}
+
 /* --- Life --- */
 
 static void on_close(struct conn *conn, enum conn_reason reason)
@@ -400,7 +425,7 @@ static void on_close(struct conn *conn, enum conn_reason reason)
 }
 
 static const struct conn_events conn_events = {
-    .on_data = on_data, .on_drain = on_drain, .on_close = on_close};
+    .on_data = on_data, .on_drain = on_drain, .on_water = on_water, .on_close = on_close};
 
 static void ignore_data(struct conn *conn, char *data, size_t size)
 {

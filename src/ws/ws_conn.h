@@ -18,6 +18,8 @@ struct ws_events {
     /* The last call: `status` is what the peer's close frame said (WS_STATUS_NONE for an empty one), what we refused it with, or
      * 1006 when there was no closing handshake. `clean` when the peer closed by a close frame. `reason` is why TCP ended. */
     void (*on_close)(struct ws_conn *ws, unsigned status, bool clean, enum conn_reason reason);
+    /* As conn_events.on_water. May be NULL. */
+    void (*on_water)(struct ws_conn *ws, bool is_high);
 };
 
 struct ws_limits {
@@ -38,6 +40,9 @@ struct conn *ws_conn_conn(const struct ws_conn *ws);
 /* Queues a message that ws_encode_* made, frame header included; takes a reference of its own. False when it was not queued
  * (closing, or volatile and congested). */
 bool ws_conn_send(struct ws_conn *ws, struct message *framed);
+
+/* The same for a MESSAGE_CONFLATE message with its followers, see conn_send_conflated. */
+bool ws_conn_send_conflated(struct ws_conn *ws, struct message *const *unit, size_t *ret_replaced);
 
 /* Starts the closing handshake: sends a close frame and waits, close_timeout_ms at most, for the peer's. No on_message comes any
  * more. Idempotent. */

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { Agent } from "node:http";
 import { describe, it, before, after } from "node:test";
 import { io } from "socket.io-client";
+import { RawSocket } from "./support/raw.mjs";
 import { isReference, once, startContract, within } from "./support/server.mjs";
 
 const TRANSPORTS = {
@@ -229,12 +230,26 @@ for (const workers of isReference ? [1] : [1, 2]) {
         for (const socket of sockets) socket.disconnect();
       });
 
-      it("gets the header hook's fields on every answer", async () => {
-        const answer = await fetch(`${java.url}/socket.io/?EIO=4&transport=polling`, {
-          headers: { "x-socketio": "hi" },
-        });
-        assert.equal(answer.headers.get("x-socketio"), "hi");
-        await answer.text();
+      it("sees the handshake of a namespace as it connects", async () => {
+        for (const target of [server, java]) {
+          const socket = client("/abc", { query: { a: "b" }, auth: { c: 1 } }, target);
+          const [handshake] = await once(socket, "handshake");
+          assert.deepEqual(Object.keys(handshake).sort(), [
+            "address", "auth", "headers", "issued", "query", "secure", "time", "url", "xdomain",
+          ]);
+          assert.equal(handshake.query.a, "b");
+          assert.deepEqual(handshake.auth, { c: 1 });
+          socket.disconnect();
+        }
+      });
+
+      it("finds every namespace of sio-java", async () => {
+        for (const name of ["/timeout_socket", "/valid", "/asd"]) (await connected(name, {}, java)).disconnect();
+        const socket = await connected("/foo", { query: { q: 1 } }, java);
+        const handshake = await socket.timeout(5000).emitWithAck("getHandshake");
+        assert.equal(handshake.query.q, "1");
+        assert.match(await socket.timeout(5000).emitWithAck("getAckDate", ""), /^\d{4}-\d\d-\d\dT[\d:.]+Z$/);
+        socket.disconnect();
       });
 
       it("tells why it was disconnected", async () => {
@@ -271,6 +286,92 @@ for (const workers of isReference ? [1] : [1, 2]) {
       });
     });
   }
+
+  describe(`what the contracts say of HTTP, ${workers} worker(s)`, () => {
+    let server, java;
+    before(async () => {
+      server = await startContract(null, "sio-client", { workers });
+      java = await startContract(null, "sio-java", { workers });
+    });
+    after(async () => {
+      await server.stop();
+      await java.stop();
+    });
+    const polling = (target, more = "") => `${target.url}/socket.io/?EIO=4&transport=polling${more}`;
+
+    it("decides on a request after 10 ms, over polling and WebSocket", async () => {
+      const started = performance.now();
+      const open = await fetch(polling(server));
+      assert.equal(open.status, 200);
+      await open.text();
+      assert.ok(performance.now() - started >= 10);
+      const again = performance.now();
+      const socket = await RawSocket.engine(server.url, "/socket.io/").opened();
+      assert.ok(performance.now() - again >= 10);
+      assert.match(await socket.next(), /^0\{/);
+      socket.ws.close();
+      await socket.end();
+    });
+
+    it("bears clients that leave while it thinks", async () => {
+      for (let i = 0; i < 20; i++) {
+        const leaving = new AbortController();
+        const asked = fetch(polling(server), { signal: leaving.signal }).catch((error) => error.name);
+        await new Promise((resolve) => setImmediate(resolve));
+        leaving.abort();
+        assert.equal(await asked, "AbortError");
+      }
+      const open = await fetch(polling(server));
+      assert.equal(open.status, 200);
+      await open.text();
+    });
+
+    it("lets credentials in from whichever origin asks", async () => {
+      const headers = { origin: "https://somewhere.example" };
+      const check = (answer) => {
+        assert.equal(answer.headers.get("access-control-allow-origin"), "https://somewhere.example");
+        assert.equal(answer.headers.get("access-control-allow-credentials"), "true");
+        assert.match(answer.headers.get("vary"), /Origin/);
+      };
+      const open = await fetch(polling(server), { headers });
+      check(open);
+      const { sid } = JSON.parse((await open.text()).slice(1));
+      const post = await fetch(polling(server, `&sid=${sid}`), { method: "POST", body: "40", headers });
+      check(post);
+      assert.equal(await post.text(), "ok");
+      const poll = await fetch(polling(server, `&sid=${sid}`), { headers });
+      check(poll);
+      assert.match(await poll.text(), /^40/);
+      const preflight = await fetch(polling(server), {
+        method: "OPTIONS",
+        headers: { ...headers, "access-control-request-method": "POST", "access-control-request-headers": "x-mine" },
+      });
+      check(preflight);
+      assert.equal(preflight.status, 204);
+      assert.equal(preflight.headers.get("access-control-allow-headers"), "x-mine");
+      assert.equal(preflight.headers.get("access-control-allow-methods"), "GET,HEAD,PUT,PATCH,POST,DELETE");
+    });
+
+    it("returns X-SocketIO on every answer of either transport", async () => {
+      const headers = { "x-socketio": "hi" };
+      const open = await fetch(polling(java), { headers });
+      assert.equal(open.headers.get("x-socketio"), "hi");
+      const { sid } = JSON.parse((await open.text()).slice(1));
+      const post = await fetch(polling(java, `&sid=${sid}`), { method: "POST", body: "40", headers });
+      assert.equal(post.headers.get("x-socketio"), "hi");
+      assert.equal(await post.text(), "ok");
+      const poll = await fetch(polling(java, `&sid=${sid}`), { headers });
+      assert.equal(poll.headers.get("x-socketio"), "hi");
+      await poll.text();
+      for (const query of ["EIO=4&transport=websocket", `EIO=4&transport=websocket&sid=${sid}`]) {
+        const socket = new RawSocket(`${java.url}/socket.io/?${query}`, { headers });
+        const [answer] = await once(socket.ws, "upgrade");
+        assert.equal(answer.headers["x-socketio"], "hi");
+        socket.ws.close();
+        await socket.end();
+      }
+    });
+  });
 
   describe(`many clients, ${workers} worker(s)`, () => {
     it("whichever worker a polling request lands on", async (t) => {

@@ -124,10 +124,12 @@ static void client_on_message(struct eio_session *session, char *data, size_t si
         echo_on_message(session, data, size, binary);
 }
 
-static bool client_on_allow(const struct http_request *request, const char **message, void *app)
+static enum eio_verdict client_on_allow(struct http_request *request, const char **message,
+                                        void *app)
 {
     (void)message, (void)app;
-    return http_query_get(request->head->query, SLICE("deny")).data == NULL;
+    bool is_denied = http_query_get(request->head->query, SLICE("deny")).data != NULL;
+    return is_denied ? EIO_DENY : EIO_ALLOW;
 }
 
 static void client_on_headers(struct http_request *request, bool initial, void *app)

@@ -287,6 +287,23 @@ static void refuse_fail(cvn_socket *socket, cvn_next *next, void *data)
         cvn_next_accept(next);
 }
 
+static void allow(void *data)
+{
+    cvn_allow(data);
+}
+
+static bool allow_after_10_ms(cvn_http_request *request, const char **ret_message, void *data)
+{
+    UNUSED(data);
+    cvn_admission *admission = cvn_allow_later(request);
+    if (admission == NULL) {
+        *ret_message = "out of memory";
+        return false;
+    }
+    conformance_delay(10, allow, admission);
+    return true;
+}
+
 static void setup_client(cvn_server *server)
 {
     static const struct route routes[] = {
@@ -410,6 +427,9 @@ static void setup_java(cvn_server *server)
 
 static const char *const any_origin[] = {CVN_ANY_ORIGIN, NULL};
 
+static const char *const one_origin[] = {"https://app.example", NULL};
+static const cvn_cookie session_cookie = {.name = "sid", .max_age_s = 3600};
+
 static const struct contract {
     const char *name;
     cvn_options options;
@@ -425,7 +445,8 @@ static const struct contract {
      {.ping_interval_ms = 2000,
       .origins = any_origin,
       .origin_credentials = true,
-      .recovery_window_ms = 120000},
+      .recovery_window_ms = 120000,
+      .allow_request = allow_after_10_ms},
      setup_client},
     {"sio-recovery",
      {.ping_interval_ms = 2000, .origins = any_origin, .recovery_window_ms = 60000},
@@ -433,6 +454,18 @@ static const struct contract {
     {"sio-java",
      {.ping_interval_ms = 2000, .origins = any_origin, .on_headers = return_header},
      setup_java},
+    {"sio-flow",
+     {.origins = one_origin,
+      .origin_credentials = true,
+      .origin_methods = "GET,POST",
+      .origin_headers = "x-token",
+      .origin_exposed = "x-more",
+      .origin_max_age_s = 600,
+      .cookie = &session_cookie,
+      .send_high_water = 65536,
+      .send_low_water = 16384,
+      .send_max = 8 << 20},
+     conformance_setup_flow},
 };
 
 static void on_listening(cvn_server *server, void *data)

@@ -381,13 +381,13 @@ static void test_preflight(void **state)
 
 /* --- The layer above decides --- */
 
-static bool refuse_all(const struct http_request *request, const char **message, void *app)
+static enum eio_verdict refuse_all(struct http_request *request, const char **message, void *app)
 {
     (void)app;
     cvn_slice query = request->head->query;
     if (memmem(query.data, query.size, "words", 5) != NULL)
         *message = "not \"you\"";
-    return memmem(query.data, query.size, "yes", 3) != NULL;
+    return memmem(query.data, query.size, "yes", 3) != NULL ? EIO_ALLOW : EIO_DENY;
 }
 
 static void test_allow(void **state)
@@ -410,6 +410,33 @@ static void test_allow(void **state)
     response = http_exchange(client, "GET", BASE "&yes", "", NULL);
     assert_int_equal(response->status, 200);
     assert_string_equal(world_reported(world), "open;");
+    client_free(client);
+    world_free(world);
+}
+
+/* The cookie of the session, on the answer that opens it over polling and on no other. */
+static void test_cookie(void **state)
+{
+    char sid[EIO_SID_SIZE + 1], expected[200];
+    (void)state;
+    struct world *world = world_new();
+    world->options.cookie_name = SLICE("io");
+    world->options.cookie_attributes = SLICE("; Path=/; HttpOnly; SameSite=Lax");
+    world_start(world);
+    struct client *client = client_new(world), *ws = client_new(world);
+    struct response *response = http_exchange(client, "GET", BASE, "", NULL);
+    memcpy(sid, response->body + 9, EIO_SID_SIZE);
+    sid[EIO_SID_SIZE] = '\0';
+    snprintf(expected, sizeof expected, "\r\nSet-Cookie: io=%s; Path=/; HttpOnly; SameSite=Lax\r\n",
+             sid);
+    assert_non_null(strstr(response->head, expected));
+    response = http_exchange(client, "POST", sid_target(sid), "", "4x");
+    assert_response(response, 200, "ok");
+    assert_null(strstr(response->head, "Set-Cookie"));
+    response = http_exchange(ws, "GET", "/engine.io/?EIO=4&transport=websocket", WS_FIELDS, NULL);
+    assert_int_equal(response->status, 101);
+    assert_null(strstr(response->head, "Set-Cookie"));
+    client_free(ws);
     client_free(client);
     world_free(world);
 }
@@ -488,6 +515,7 @@ int main(void)
         cmocka_unit_test(test_origin_allowed),
         cmocka_unit_test(test_preflight),
         cmocka_unit_test(test_allow),
+        cmocka_unit_test(test_cookie),
         cmocka_unit_test(test_headers),
         cmocka_unit_test(test_max_sessions),
     };

@@ -44,6 +44,7 @@ struct peer {
     int begun, done; /* requests: on_head, and what ended them */
     struct http_request *pending[4];
     size_t pending_count;
+    struct http_request *parked;
     struct peer *other;     /* whose pending request "/other" answers */
     char *lowest, *highest; /* frames of on_head */
     size_t largest_raw;     /* on_data after an upgrade */
@@ -137,6 +138,38 @@ static void peer_add_fields(struct http_request *request)
     http_request_add_field(request, SLICE("X-Two"), SLICE("2 2"));
 }
 
+/* A parked request: "/park" is answered, "/park-upgrade", "/park-body" and "/park-move" are what they say. */
+static bool peer_comes_again(struct peer *peer, struct http_request *request)
+{
+    if (request->user != peer)
+        return false;
+    assert_int_equal(request->route, 7);
+    if (peer_is(request, "/park-body")) {
+        http_request_read_body(request, PEER_BODY_MAX);
+        return true;
+    }
+    if (peer_is(request, "/park-move") && conn_worker(peer->conn)->index == 0) {
+        peer->done++;
+        http_request_move(request, &peer->workers[1]);
+        return true;
+    }
+    peer->done++;
+    if (peer_is(request, "/park-upgrade"))
+        peer_upgrade(peer, request, false);
+    else
+        http_respond(request, 200, SLICE(""), request->head->query);
+    return true;
+}
+
+static void peer_resume(struct peer *peer)
+{
+    struct http_request *request = peer->parked;
+    assert_non_null(request);
+    assert_true(request->parked);
+    peer->parked = NULL;
+    http_request_resume(request);
+}
+
 static void peer_on_head(struct http_request *request, void *app)
 {
     struct peer *peer = app;
@@ -145,15 +178,23 @@ static void peer_on_head(struct http_request *request, void *app)
         peer->lowest = frame;
     if (frame > peer->highest)
         peer->highest = frame;
-    peer->begun++;
     assert_ptr_equal(http_request_conn(request), peer->conn);
-    assert_null(request->user);
-    assert_int_equal(request->route, 0);
     assert_int_equal(request->fields.size, 0);
-    request->user = peer;
-    request->route = 7;
+    assert_false(request->parked);
     peer_put(peer->heard, "%.*s %.*s;", SLICE_ARG(request->head->method_name),
              SLICE_ARG(request->head->path));
+    if (peer_comes_again(peer, request))
+        return;
+    peer->begun++;
+    assert_null(request->user);
+    assert_int_equal(request->route, 0);
+    request->user = peer;
+    request->route = 7;
+    if (slice_starts_with(request->head->path, SLICE("/park"))) {
+        http_request_park(request);
+        peer->parked = request;
+        return;
+    }
     if (peer_is(request, "/later"))
         peer_keep(peer, request);
     else if (peer_is(request, "/body") || peer_is(request, "/body-later") ||
@@ -211,7 +252,8 @@ static void peer_on_body(struct http_request *request, char *body, size_t size, 
     peer_put_bytes(peer->heard, body, size);
     peer_put(peer->heard, ";");
     const struct http_head *head = request->head;
-    assert_true(slice_starts_with(head->path, SLICE("/body"))); /* valid again */
+    assert_true(slice_starts_with(head->path, SLICE("/body")) ||
+                slice_starts_with(head->path, SLICE("/park"))); /* valid again */
     if (peer_is(request, "/body-later")) {
         peer_keep(peer, request);
     } else if (peer_is(request, "/body-drop")) {
@@ -232,6 +274,8 @@ static void peer_on_abort(struct http_request *request, void *app)
     size_t kept = 0;
     assert_ptr_equal(request->user, peer);
     peer_put(peer->heard, "abort;");
+    if (peer->parked == request)
+        peer->parked = NULL;
     peer->done++;
     for (size_t i = 0; i < peer->pending_count; i++)
         if (peer->pending[i] != request)

@@ -78,6 +78,116 @@ static void test_upgrade_that_fails(void **state)
     peer_release(&peer);
 }
 
+/* --- Requests that are put off --- */
+
+/* However the bytes come, on_head comes twice with the same head, and what is behind waits its turn. */
+static void test_park(void **state)
+{
+    static const char script[] = "GET /now?a HTTP/1.1\r\n" HOST "\r\nGET /park?b HTTP/1.1\r\n" HOST
+                                 "\r\nGET /now?c HTTP/1.1\r\n" HOST "\r\n";
+    static struct peer peer;
+    (void)state;
+    for (unsigned way = 0; way < PIECES_WAYS; way++) {
+        unsigned seed = way;
+        peer_open(&peer);
+        for (size_t at = 0; at < sizeof script - 1;) {
+            size_t piece = pieces_next(way, &seed, sizeof script - 1, sizeof script - 1 - at);
+            peer_send(&peer, script + at, piece);
+            at += piece;
+        }
+        assert_string_equal(peer.heard, "GET /now;GET /park;");
+        assert_string_equal(peer.answered, "200:a ");
+        peer_advance(&peer, 10ull * IDLE_MS); /* no timer of this layer is running */
+        assert_string_equal(peer.answered, "200:a ");
+        peer_resume(&peer);
+        assert_string_equal(peer.heard, "GET /now;GET /park;"); /* not from inside */
+        peer_turn(&peer);
+        assert_string_equal(peer.heard, "GET /now;GET /park;GET /park;GET /now;");
+        assert_string_equal(peer.answered, "200:a 200:b 200:c ");
+        assert_idle(&peer);
+        peer_release(&peer);
+    }
+}
+
+static void test_park_then_body_upgrade_or_move(void **state)
+{
+    static struct peer peer;
+    (void)state;
+    peer_open(&peer);
+    peer_print(&peer, "POST /park-body HTTP/1.1\r\n" HOST "Content-Length: 5\r\n\r\nhel");
+    assert_string_equal(peer.heard, "POST /park-body;");
+    peer_resume(&peer);
+    peer_turn(&peer);
+    peer_print(&peer, "loGET /now?n HTTP/1.1\r\n" HOST "\r\n");
+    assert_string_equal(peer.heard, "POST /park-body;POST /park-body;body 5 hello;GET /now;");
+    assert_string_equal(peer.answered, "200:hello 200:n ");
+    peer_release(&peer);
+
+    peer_open(&peer);
+    peer_print(&peer, "GET /park-upgrade HTTP/1.1\r\n" HOST "\r\nbehind");
+    peer_print(&peer, " it");
+    peer_resume(&peer);
+    peer_print(&peer, "!");
+    assert_string_equal(peer.heard, "GET /park-upgrade;GET /park-upgrade;raw behind it;raw !;");
+    assert_string_equal(peer.answered, "101 ");
+    peer_release(&peer);
+
+    peer_open(&peer);
+    peer_print(&peer, "GET /park-move?m HTTP/1.1\r\n" HOST "\r\n");
+    peer_resume(&peer);
+    peer_turn(&peer);
+    /* Over there it is a request like any other: it parks again. */
+    assert_string_equal(peer.heard, "GET /park-move;GET /park-move;GET /park-move;");
+    assert_int_equal(conn_worker(peer.conn)->index, 1);
+    peer_resume(&peer);
+    peer_turn(&peer);
+    assert_string_equal(peer.answered, "200:m ");
+    peer_release(&peer);
+}
+
+/* What a client sends meanwhile is bounded; nothing of it is lost. */
+static void test_park_holds_back(void **state)
+{
+    static struct peer peer;
+    static char bytes[400000];
+    (void)state;
+    memset(bytes, 'z', sizeof bytes);
+    peer_open(&peer);
+    peer_print(&peer, "GET /park-upgrade HTTP/1.1\r\n" HOST "\r\n");
+    size_t sent = peer_send_some(&peer, bytes, sizeof bytes);
+    assert_true(sent < sizeof bytes);
+    assert_true(peer_http(&peer)->in.size <= HTTP_MAX_HEAD + 2 * WORKER_READ_BUFFER);
+    peer_resume(&peer);
+    peer_turn(&peer);
+    sent += peer_send_some(&peer, bytes + sent, sizeof bytes - sent);
+    assert_int_equal(sent, sizeof bytes);
+    size_t total = 0;
+    for (const char *raw = peer.heard; (raw = strstr(raw, "raw #")) != NULL; raw += 5)
+        total += strtoul(raw + 5, NULL, 10);
+    assert_int_equal(total, sizeof bytes);
+    peer_release(&peer);
+}
+
+static void test_park_and_leave(void **state)
+{
+    static struct peer peer;
+    (void)state;
+    peer_open(&peer); /* while it waits */
+    peer_print(&peer, "GET /park HTTP/1.1\r\n" HOST "\r\n");
+    peer_vanish(&peer);
+    assert_string_equal(peer.heard, "GET /park;abort;");
+    assert_null(peer.parked);
+    peer_release(&peer);
+
+    peer_open(&peer); /* between the word and the second on_head */
+    peer_print(&peer, "GET /park HTTP/1.1\r\n" HOST "\r\n");
+    peer_resume(&peer);
+    conn_close(peer.conn, CONN_ERROR);
+    peer_turn(&peer);
+    assert_string_equal(peer.heard, "GET /park;abort;");
+    peer_release(&peer);
+}
+
 /* --- Moves --- */
 
 static void test_move(void **state)
@@ -229,6 +339,10 @@ int main(void)
         cmocka_unit_test(test_upgrade_in_pieces),
         cmocka_unit_test(test_upgrade_with_much_behind),
         cmocka_unit_test(test_upgrade_that_fails),
+        cmocka_unit_test(test_park),
+        cmocka_unit_test(test_park_then_body_upgrade_or_move),
+        cmocka_unit_test(test_park_holds_back),
+        cmocka_unit_test(test_park_and_leave),
         cmocka_unit_test(test_move),
         cmocka_unit_test(test_move_and_leave),
         cmocka_unit_test(test_failing_allocations),

@@ -154,7 +154,8 @@ static void test_number_of_fields(void **state)
 static void assert_fields(const char *const *allowed, size_t count, bool credentials,
                           const char *origin, const char *expected)
 {
-    struct http_origin_policy policy = {allowed, count, credentials};
+    struct http_origin_policy policy = {
+        .allowed = allowed, .allowed_count = count, .credentials = credentials};
     struct http_request request = {.head = with_fields("GET", origin)};
     buf_init(&request.fields, 1000);
     assert_true(http_origin_add_fields(&policy, &request, http_origin_check(&policy, &head)));
@@ -191,7 +192,7 @@ static void test_fields(void **state)
 static void test_fields_without_memory(void **state)
 {
     static const char *const one[] = {"http://b"};
-    struct http_origin_policy policy = {one, 1, true};
+    struct http_origin_policy policy = {.allowed = one, .allowed_count = 1, .credentials = true};
     (void)state;
     struct http_request request = {.head = with_fields("GET", "Host: a\r\nOrigin: http://b\r\n")};
     buf_init(&request.fields, 1000);

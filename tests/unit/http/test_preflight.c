@@ -49,23 +49,44 @@ static void test_preflights(void **state)
     static const char *const any[] = {"*"}, *const one[] = {"https://b"};
     static const char headers[] = "Access-Control-Request-Headers: content-type,x-a\r\n";
     (void)state;
-    policy = (struct http_origin_policy){any, 1, false};
+    policy = (struct http_origin_policy){.allowed = any, .allowed_count = 1};
     assert_answer("http://b", headers,
                   ANSWER "Access-Control-Allow-Origin: *\r\n" VARY METHODS
                          "Access-Control-Allow-Headers: content-type,x-a\r\n\r\n");
-    policy = (struct http_origin_policy){one, 1, true};
+    policy = (struct http_origin_policy){.allowed = one, .allowed_count = 1, .credentials = true};
     assert_answer("https://b", "",
                   ANSWER "Access-Control-Allow-Origin: https://b\r\n"
                          "Access-Control-Allow-Credentials: true\r\n" VARY METHODS "\r\n");
     assert_answer("http://a", "", ANSWER VARY METHODS "\r\n"); /* our own */
     assert_answer("http://evil", headers, ANSWER VARY "\r\n");
     assert_answer("not an origin", headers, ANSWER VARY "\r\n");
-    policy = (struct http_origin_policy){NULL, 0, false};
+    policy = (struct http_origin_policy){.allowed = NULL};
     assert_answer("http://b", headers, ANSWER VARY "\r\n");
+}
+
+static void test_told_more(void **state)
+{
+    static const char *const one[] = {"https://b"};
+    static const char headers[] = "Access-Control-Request-Headers: content-type,x-a\r\n";
+    (void)state;
+    policy = (struct http_origin_policy){.allowed = one,
+                                         .allowed_count = 1,
+                                         .methods = SLICE("GET,POST"),
+                                         .headers = SLICE("x-token"),
+                                         .exposed = SLICE("x-id, x-more"),
+                                         .max_age_s = 4294967295};
+    assert_answer("https://b", headers,
+                  ANSWER "Access-Control-Allow-Origin: https://b\r\n"
+                         "Access-Control-Expose-Headers: x-id, x-more\r\n" VARY
+                         "Access-Control-Allow-Methods: GET,POST\r\n"
+                         "Access-Control-Allow-Headers: x-token\r\n"
+                         "Access-Control-Max-Age: 4294967295\r\n\r\n");
+    assert_answer("http://evil", headers, ANSWER VARY "\r\n");
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_preflights)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_preflights),
+                                       cmocka_unit_test(test_told_more)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -33,6 +33,7 @@ struct ear {
         size_t size;
     } heard;
     size_t data_calls, drains, closes;
+    size_t highs, lows; /* on_water */
     enum conn_reason reason;
     void (*also_on_data)(struct ear *ear, const char *data, size_t size);
 };
@@ -93,6 +94,14 @@ static void ear_on_drain(struct conn *conn)
     ear->drains++;
 }
 
+static void ear_on_water(struct conn *conn, bool is_high)
+{
+    struct ear *ear = conn_owner(conn);
+    assert_int_equal(ear->highs - ear->lows, is_high ? 0 : 1); /* in turns */
+    assert_int_equal(conn_is_high(conn), is_high);
+    *(is_high ? &ear->highs : &ear->lows) += 1;
+}
+
 static void ear_on_close(struct conn *conn, enum conn_reason reason)
 {
     struct ear *ear = conn_owner(conn);
@@ -101,7 +110,8 @@ static void ear_on_close(struct conn *conn, enum conn_reason reason)
     ear->reason = reason;
 }
 
-static const struct conn_events ear_events = {ear_on_data, ear_on_drain, ear_on_close};
+static const struct conn_events ear_events = {ear_on_data, ear_on_drain, ear_on_close,
+                                              ear_on_water};
 static const struct conn_limits wide_limits = {.high_water = 1 << 20, .max = 16 << 20};
 
 static inline void make_pair(int type, int ret[2])
@@ -130,6 +140,66 @@ static inline void ear_free(struct ear *ear)
 static inline bool ear_heard(const struct ear *ear, const char *text)
 {
     return ear->heard.size == strlen(text) && memcmp(ear->heard.data, text, strlen(text)) == 0;
+}
+
+/* --- A stream of messages that say which they are: the key and a number that rises, then a pattern --- */
+
+#define NUMBERED_SIZE 1000
+#define NUMBERED_KEYS 5 /* 1 to 5; key 0: a message without one */
+
+struct numbered {
+    char part[NUMBERED_SIZE]; /* of a message that has not come whole */
+    size_t size;
+    uint64_t last[NUMBERED_KEYS + 1];
+    uint64_t received;
+};
+
+static inline bool numbered_send(struct conn *conn, uint64_t key, uint64_t number)
+{
+    struct message *message = message_new(NUMBERED_SIZE);
+    size_t replaced = 0;
+    assert_non_null(message);
+    memset(message->data, (int)(key + number), NUMBERED_SIZE);
+    memcpy(message->data, &key, 8);
+    memcpy(message->data + 8, &number, 8);
+    message->flags = key != 0 ? MESSAGE_CONFLATE : 0;
+    message->key = key;
+    bool is_sent =
+        key != 0 ? conn_send_conflated(conn, &message, &replaced) : conn_send(conn, message, 0);
+    assert_true(replaced == 0 || replaced == NUMBERED_SIZE);
+    message_unref(message);
+    return is_sent;
+}
+
+/* Of those without a key not one is missing; of each key the numbers rise. */
+static inline void numbered_check(struct numbered *numbered)
+{
+    uint64_t key, number;
+    memcpy(&key, numbered->part, 8);
+    memcpy(&number, numbered->part + 8, 8);
+    assert_true(key <= NUMBERED_KEYS);
+    assert_true(key == 0 ? number == numbered->last[0] + 1 : number > numbered->last[key]);
+    for (size_t i = 16; i < NUMBERED_SIZE; i++)
+        assert_int_equal((unsigned char)numbered->part[i], (unsigned char)(key + number));
+    numbered->last[key] = number;
+    numbered->received++;
+}
+
+static inline void numbered_receive(struct numbered *numbered, const char *data, size_t size)
+{
+    while (size > 0) {
+        size_t part = NUMBERED_SIZE - numbered->size;
+        if (part > size)
+            part = size;
+        memcpy(numbered->part + numbered->size, data, part);
+        numbered->size += part;
+        data += part;
+        size -= part;
+        if (numbered->size == NUMBERED_SIZE) {
+            numbered_check(numbered);
+            numbered->size = 0;
+        }
+    }
 }
 
 static inline struct message *message_of(const char *text)

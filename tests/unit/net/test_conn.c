@@ -164,6 +164,167 @@ static void test_budget_counts_what_the_peer_does_not_take(void **state)
     ear_free(&ear);
 }
 
+static void test_water(void **state)
+{
+    static const struct conn_limits limits = {
+        .high_water = 200000, .max = 10000000, .low_water = 100000};
+    static char got[70000], bytes[50000];
+    struct rig rig;
+    struct ear ear;
+    int peer;
+    (void)state;
+    rig_start(&rig);
+    ear_open(&rig, &ear, &limits, SOCK_STREAM, &peer);
+    for (size_t round = 1; round <= 3; round++) {
+        while (conn_queued(ear.conn) <= limits.high_water) {
+            assert_int_equal(ear.highs, round - 1);
+            assert_true(conn_write(ear.conn, slice_of(bytes, sizeof bytes)));
+        }
+        assert_int_equal(ear.highs, round); /* at once, and once */
+        assert_true(conn_write(ear.conn, slice_of(bytes, sizeof bytes)));
+        assert_int_equal(ear.highs, round);
+        while (ear.lows < round) {
+            assert_true(conn_queued(ear.conn) > limits.low_water);
+            read_some(peer, got, sizeof got);
+            rig_turns(&rig, 2);
+        }
+        assert_true(conn_queued(ear.conn) <= limits.low_water);
+        if (round == 2) /* from empty as well as from the low mark */
+            while (conn_queued(ear.conn) > 0) {
+                read_some(peer, got, sizeof got);
+                rig_turns(&rig, 2);
+            }
+    }
+    close(peer);
+    rig_end(&rig);
+    ear_free(&ear);
+}
+
+/* What one turn makes is no congestion as long as the peer takes it. */
+static void test_water_counts_what_the_peer_does_not_take(void **state)
+{
+    static const struct conn_limits limits = {.high_water = 1000, .max = 2000, .low_water = 500};
+    static char got[70000];
+    struct rig rig;
+    struct ear ear;
+    int peer;
+    (void)state;
+    rig_start(&rig);
+    ear_open(&rig, &ear, &limits, SOCK_STREAM, &peer);
+    for (int i = 0; i < 300; i++)
+        assert_true(conn_write(ear.conn, slice_of(got, 100)));
+    assert_int_equal(ear.highs, 0);
+    close(peer);
+    rig_end(&rig);
+    ear_free(&ear);
+}
+
+/* A slow reader of a stream with keys gets every message without one, and of each key the latest. */
+static void test_conflated_through_a_slow_reader(void **state)
+{
+    enum { ROUNDS = 6000 };
+    static char got[70000];
+    struct numbered numbered = {.size = 0};
+    struct rig rig;
+    struct ear ear;
+    int peer;
+    (void)state;
+    rig_start(&rig);
+    ear_open(&rig, &ear, &wide_limits, SOCK_STREAM, &peer);
+    for (uint64_t i = 1; i <= ROUNDS; i++) {
+        assert_true(numbered_send(ear.conn, 1 + i % NUMBERED_KEYS, i));
+        if (i % 20 == 0)
+            assert_true(numbered_send(ear.conn, 0, i / 20));
+        if (i % 10 == 0) {
+            rig_turns(&rig, 1);
+            numbered_receive(&numbered, got, read_some(peer, got, 1777));
+        }
+    }
+    while (numbered.last[0] < ROUNDS / 20) { /* the last that was sent */
+        rig_turns(&rig, 1);
+        numbered_receive(&numbered, got, read_some(peer, got, sizeof got));
+    }
+    for (uint64_t key = 1; key <= NUMBERED_KEYS; key++)
+        assert_true(numbered.last[key] > ROUNDS - NUMBERED_KEYS);
+    assert_true(numbered.received < ROUNDS);
+    assert_int_equal(numbered.size, 0);
+    assert_int_equal(conn_queued(ear.conn), 0);
+    assert_int_equal(ear.highs, 0); /* it never came to much */
+    close(peer);
+    rig_end(&rig);
+    ear_free(&ear);
+}
+
+static void test_conflated_and_volatile(void **state)
+{
+    static const struct conn_limits limits = {.high_water = 1000, .max = 300000};
+    static char bytes[5000];
+    struct rig rig;
+    struct ear ear;
+    int peer;
+    (void)state;
+    rig_start(&rig);
+    ear_open(&rig, &ear, &limits, SOCK_STREAM, &peer);
+    while (!conn_is_high(ear.conn))
+        assert_true(conn_write(ear.conn, slice_of(bytes, sizeof bytes)));
+    struct message *old = message_of("old one"), *new = message_of("new"), *other = message_of("x");
+    size_t replaced = 1;
+    old->flags = MESSAGE_CONFLATE;
+    new->flags = other->flags = MESSAGE_CONFLATE | MESSAGE_VOLATILE;
+    old->key = new->key = 7;
+    other->key = 8;
+    size_t queued = conn_queued(ear.conn);
+    assert_true(conn_send_conflated(ear.conn, &old, &replaced));
+    assert_int_equal(replaced, 0);
+    assert_int_equal(conn_queued(ear.conn), queued + 7);
+    assert_true(conn_send_conflated(ear.conn, &new, &replaced)); /* costs no more than there was */
+    assert_int_equal(replaced, 7);
+    assert_int_equal(conn_queued(ear.conn), queued + 3);
+    assert_false(conn_send_conflated(ear.conn, &other, &replaced)); /* this one is dropped */
+    assert_int_equal(conn_queued(ear.conn), queued + 3);
+    assert_true(conn_is_open(ear.conn));
+
+    /* One that is too large for the budget ends the connection, as any. */
+    struct message *huge = message_new(300001);
+    assert_non_null(huge);
+    memset(huge->data, 0, huge->size);
+    huge->flags = MESSAGE_CONFLATE;
+    huge->key = 7;
+    assert_false(conn_send_conflated(ear.conn, &huge, &replaced));
+    UNTIL(&rig, ear.closes == 1);
+    assert_int_equal(ear.reason, CONN_SLOW_CONSUMER);
+    message_unref(old);
+    message_unref(new);
+    message_unref(other);
+    message_unref(huge);
+    close(peer);
+    rig_end(&rig);
+    ear_free(&ear);
+}
+
+static void test_conflated_without_memory(void **state)
+{
+    struct rig rig;
+    struct ear ear;
+    int peer;
+    (void)state;
+    rig_start(&rig);
+    ear_open(&rig, &ear, &wide_limits, SOCK_STREAM, &peer);
+    struct message *message = message_of("x");
+    size_t replaced = 0;
+    message->flags = MESSAGE_CONFLATE;
+    mem_fail_after(0, 1);
+    assert_false(conn_send_conflated(ear.conn, &message, &replaced));
+    mem_fail_after(0, 0);
+    UNTIL(&rig, ear.closes == 1);
+    assert_int_equal(ear.reason, CONN_NO_MEMORY);
+    assert_int_equal(message->refs, 1);
+    message_unref(message);
+    close(peer);
+    rig_end(&rig);
+    ear_free(&ear);
+}
+
 static void test_finish(void **state)
 {
     struct rig rig;
@@ -374,6 +535,11 @@ int main(void)
         cmocka_unit_test(test_slow_reader_gets_all),
         cmocka_unit_test(test_back_pressure),
         cmocka_unit_test(test_budget_counts_what_the_peer_does_not_take),
+        cmocka_unit_test(test_water),
+        cmocka_unit_test(test_water_counts_what_the_peer_does_not_take),
+        cmocka_unit_test(test_conflated_through_a_slow_reader),
+        cmocka_unit_test(test_conflated_and_volatile),
+        cmocka_unit_test(test_conflated_without_memory),
         cmocka_unit_test(test_finish),
         cmocka_unit_test(test_finish_does_not_wait_for_ever),
         cmocka_unit_test(test_pause),

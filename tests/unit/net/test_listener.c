@@ -29,7 +29,7 @@ static void hall_on_close(struct conn *conn, enum conn_reason reason)
     hall->closed++;
 }
 
-static const struct conn_events hall_events = {hall_on_data, NULL, hall_on_close};
+static const struct conn_events hall_events = {hall_on_data, NULL, hall_on_close, NULL};
 
 static void on_accept(struct conn *conn, void *app)
 {

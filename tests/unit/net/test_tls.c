@@ -178,6 +178,65 @@ static void test_tls_1_3(void **state)
     exchange(TLS1_3_VERSION);
 }
 
+/* What TLS has encrypted must come again as it was, however much newer messages would like to take its place. */
+static void conflate(int version)
+{
+    enum { ROUNDS = 6000 };
+    static char got[30000];
+    struct numbered numbered = {.size = 0};
+    struct tls_context *context = context_of_test();
+    struct rig rig;
+    struct ear ear;
+    struct peer peer;
+    int fd, buffer = 4096;
+    size_t done;
+    rig_start(&rig);
+    ear_open_tls(&rig, &ear, context, &fd);
+    setsockopt(ear.conn->fd, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof buffer); /* so that it blocks */
+    peer_open(&peer, fd);
+    SSL_set_min_proto_version(peer.ssl, version);
+    SSL_set_max_proto_version(peer.ssl, version);
+    for (uint64_t i = 1; i <= ROUNDS; i++) {
+        assert_true(numbered_send(ear.conn, 1 + i % NUMBERED_KEYS, i));
+        if (i % 20 == 0)
+            assert_true(numbered_send(ear.conn, 0, i / 20));
+        if (i % 7 == 0)
+            rig_turns(&rig, 1);
+        if (i % 10 == 0 && SSL_read_ex(peer.ssl, got, 1777, &done) == 1)
+            numbered_receive(&numbered, got, done);
+        ERR_clear_error();
+        assert_non_null(ear.conn);
+    }
+    while (numbered.last[0] < ROUNDS / 20) {
+        rig_turns(&rig, 1);
+        if (SSL_read_ex(peer.ssl, got, sizeof got, &done) == 1)
+            numbered_receive(&numbered, got, done);
+        ERR_clear_error();
+        assert_non_null(ear.conn);
+    }
+    for (uint64_t key = 1; key <= NUMBERED_KEYS; key++)
+        assert_true(numbered.last[key] > ROUNDS - NUMBERED_KEYS);
+    assert_true(numbered.received < ROUNDS);
+    SSL_shutdown(peer.ssl);
+    UNTIL(&rig, ear.conn == NULL);
+    peer_close(&peer);
+    rig_end(&rig);
+    tls_context_free(context);
+    ear_free(&ear);
+}
+
+static void test_conflate_tls_1_2(void **state)
+{
+    (void)state;
+    conflate(TLS1_2_VERSION);
+}
+
+static void test_conflate_tls_1_3(void **state)
+{
+    (void)state;
+    conflate(TLS1_3_VERSION);
+}
+
 static void test_finish_sends_all_and_says_goodbye(void **state)
 {
     struct tls_context *context = context_of_test();
@@ -270,6 +329,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_tls_1_2),
         cmocka_unit_test(test_tls_1_3),
+        cmocka_unit_test(test_conflate_tls_1_2),
+        cmocka_unit_test(test_conflate_tls_1_3),
         cmocka_unit_test(test_finish_sends_all_and_says_goodbye),
         cmocka_unit_test(test_broken_handshakes),
         cmocka_unit_test(test_wrong_files),

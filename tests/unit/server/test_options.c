@@ -34,6 +34,78 @@ static void assert_accepted(cvn_options options)
     cvn_server_free(server);
 }
 
+/* Nothing that would break out of its header field, or that browsers drop. */
+static void test_refused_fields(void)
+{
+    static const char *const names[] = {"", "a b", "a=b", "a;b", "a\r\nX: y", "\xc3\xa9", "a\""};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        assert_refused((cvn_options){.cookie = &(cvn_cookie){.name = names[i]}},
+                       "3 option cookie: its name is no token");
+    char long_text[1100];
+    memset(long_text, 'a', sizeof long_text);
+    long_text[0] = '/';
+    long_text[1025] = '\0';
+    const char *const paths[] = {"", "x", "/a;b", "/a\nb", "/a\rb", "/\x7f", "/\xc3", long_text};
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
+        assert_refused((cvn_options){.cookie = &(cvn_cookie){.path = paths[i]}},
+                       "3 option cookie: its path does not begin with a slash or holds what no "
+                       "path may");
+    long_text[0] = 'a';
+    long_text[256] = '\0';
+    assert_refused((cvn_options){.cookie = &(cvn_cookie){.name = long_text}},
+                   "3 option cookie: its name is no token");
+    const char *const domains[] = {"", "a b", "a;b", "a\r\nb", "a_b", "\xc3", long_text};
+    for (size_t i = 0; i < sizeof domains / sizeof *domains; i++)
+        assert_refused((cvn_options){.cookie = &(cvn_cookie){.domain = domains[i]}},
+                       "3 option cookie: its domain is none");
+    assert_refused((cvn_options){.cookie = &(cvn_cookie){.same_site = (enum cvn_same_site)4}},
+                   "3 option cookie: unknown same_site");
+    assert_refused((cvn_options){.cookie = &(cvn_cookie){.same_site = CVN_SAME_SITE_NONE}},
+                   "3 option cookie: same_site none without secure, which browsers drop");
+    const char *const lists[] = {"", ",", "a,", ",a", "a,,b", "a b", "a\r\nb", "a;b", "a\n,b"};
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+        assert_refused((cvn_options){.origin_methods = lists[i]},
+                       "3 option origin_methods: no list of methods");
+        assert_refused((cvn_options){.origin_headers = lists[i]},
+                       "3 option origin_headers: no list of field names");
+        assert_refused((cvn_options){.origin_exposed = lists[i]},
+                       "3 option origin_exposed: no list of field names");
+    }
+}
+
+static void assert_cookie(const cvn_cookie *cookie, const char *name, const char *attributes)
+{
+    struct server_settings settings;
+    assert_true(server_settings_init(&settings, &(cvn_options){.cookie = cookie}));
+    assert_true(slice_eq(settings.eio.cookie_name, cvn_str(name)));
+    assert_true(slice_eq(settings.eio.cookie_attributes, cvn_str(attributes)));
+    server_settings_release(&settings);
+}
+
+static void test_cookies(void **state)
+{
+    char longest[1025];
+    (void)state;
+    assert_cookie(NULL, "", "");
+    assert_cookie(&(cvn_cookie){.secure = false}, "io", "; Path=/; HttpOnly; SameSite=Lax");
+    assert_cookie(&(cvn_cookie){.name = "__Host-x",
+                                .path = "/a b",
+                                .domain = "a-1.Example",
+                                .max_age_s = 4294967295,
+                                .secure = true,
+                                .readable_by_scripts = true,
+                                .same_site = CVN_SAME_SITE_NONE},
+                  "__Host-x",
+                  "; Max-Age=4294967295; Domain=a-1.Example; Path=/a b; Secure; SameSite=None");
+    assert_cookie(&(cvn_cookie){.secure = true, .same_site = CVN_SAME_SITE_STRICT}, "io",
+                  "; Path=/; HttpOnly; Secure; SameSite=Strict");
+    assert_cookie(&(cvn_cookie){.same_site = CVN_SAME_SITE_UNSAID}, "io", "; Path=/; HttpOnly");
+    memset(longest, 'a', sizeof longest);
+    longest[0] = '/';
+    longest[1024] = '\0';
+    assert_accepted((cvn_options){.cookie = &(cvn_cookie){.path = longest}});
+}
+
 static void test_refused(void **state)
 {
     const char *many[1026];
@@ -49,7 +121,10 @@ static void test_refused(void **state)
                    "3 option tls_cert_file and tls_key_file: only one is given");
     assert_refused((cvn_options){.send_high_water = 1001, .send_max = 1000},
                    "3 option send_high_water: above send_max");
+    assert_refused((cvn_options){.send_low_water = 1001, .send_high_water = 1000},
+                   "3 option send_low_water: above send_high_water");
     assert_refused((cvn_options){.backlog = -1}, "3 option backlog: negative");
+    test_refused_fields();
     static const char *const paths[] = {"", "/", "//", "socket.io", "x/", " /x"};
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
         assert_refused((cvn_options){.path = paths[i]},
@@ -97,11 +172,14 @@ static void test_defaults(void **state)
     assert_int_equal(settings.eio.ping_interval_ms, 25000);
     assert_int_equal(settings.eio.ping_timeout_ms, 20000);
     assert_int_equal(settings.eio.upgrade_timeout_ms, 10000);
+    assert_int_equal(settings.eio.allow_timeout_ms, 10000);
     assert_int_equal(settings.eio.max_payload, 1000000);
     assert_int_equal(settings.eio.transports, EIO_POLLING | EIO_WEBSOCKET);
     assert_true(settings.eio.allow_upgrades);
     assert_int_equal(settings.eio.send_high_water, 1 << 20);
     assert_int_equal(settings.eio.send_max, 16 << 20);
+    assert_int_equal(settings.eio.send_low_water, 1 << 19);
+    assert_int_equal(settings.conn.low_water, 1 << 19);
     assert_int_equal(settings.eio.max_sessions, 0);
     assert_int_equal(settings.eio.origins.allowed_count, 0);
     assert_false(settings.eio.origins.credentials);
@@ -145,11 +223,17 @@ static void test_given(void **state)
                                                     .max_pending_acks = 21,
                                                     .send_high_water = 22,
                                                     .send_max = 23,
+                                                    .send_low_water = 20,
                                                     .http_head_timeout_ms = 24,
                                                     .http_body_timeout_ms = 25,
                                                     .http_idle_timeout_ms = 26,
                                                     .client_dir = dir,
                                                     .shutdown_timeout_ms = 27,
+                                                    .allow_timeout_ms = 28,
+                                                    .origin_methods = "GET, POST",
+                                                    .origin_headers = "*",
+                                                    .origin_exposed = "x-a,x-b",
+                                                    .origin_max_age_s = 29,
                                                 }));
     memset(host, '?', sizeof host - 1); /* the server has its own */
     memset(path, '?', sizeof path - 1);
@@ -180,11 +264,18 @@ static void test_given(void **state)
     assert_int_equal(settings.sio.max_attachment_bytes, 17 * 14);
     assert_int_equal(settings.conn.high_water, 22);
     assert_int_equal(settings.conn.max, 23);
+    assert_int_equal(settings.conn.low_water, 20);
+    assert_int_equal(settings.eio.send_low_water, 20);
     assert_int_equal(settings.http.head_timeout_ms, 24);
     assert_int_equal(settings.http.body_timeout_ms, 25);
     assert_int_equal(settings.http.idle_timeout_ms, 26);
     assert_string_equal(settings.client_dir, "/d");
     assert_int_equal(settings.shutdown_timeout_ms, 27);
+    assert_int_equal(settings.eio.allow_timeout_ms, 28);
+    assert_true(slice_eq(settings.eio.origins.methods, SLICE("GET, POST")));
+    assert_true(slice_eq(settings.eio.origins.headers, SLICE("*")));
+    assert_true(slice_eq(settings.eio.origins.exposed, SLICE("x-a,x-b")));
+    assert_int_equal(settings.eio.origins.max_age_s, 29);
     server_settings_release(&settings);
 
     assert_true(server_settings_init(&settings, &(cvn_options){.hide_client = true,
@@ -207,6 +298,10 @@ static void test_no_memory(void **state)
                                  .tls_cert_file = "/c",
                                  .tls_key_file = "/k",
                                  .client_dir = "/d",
+                                 .cookie = &(cvn_cookie){.name = "sid"},
+                                 .origin_methods = "GET",
+                                 .origin_headers = "x-a",
+                                 .origin_exposed = "x-b",
                                  .hook_data = said,
                                  .log = on_log};
     cvn_server *server = NULL;
@@ -218,7 +313,7 @@ static void test_no_memory(void **state)
         server = cvn_server_new(&options);
         mem_fail_after(0, 0);
     }
-    assert_true(failing > 9);
+    assert_true(failing > 14);
     cvn_server_free(server);
 }
 
@@ -227,7 +322,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_refused),   cmocka_unit_test(test_limits_are_accepted),
         cmocka_unit_test(test_defaults),  cmocka_unit_test(test_given),
-        cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_no_memory), cmocka_unit_test(test_cookies),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -101,6 +101,16 @@ bool conn_send(struct conn *conn, struct message *message, size_t skip)
     return conn_is_open(conn);
 }
 
+/* Has no queue to look into: the unit goes to the end. */
+bool conn_send_conflated(struct conn *conn, struct message *const *unit, size_t *ret_replaced)
+{
+    *ret_replaced = 0;
+    for (unsigned i = 0; i <= unit[0]->followers; i++)
+        if (!conn_send(conn, unit[i], 0))
+            return false;
+    return true;
+}
+
 void conn_resume(struct conn *conn)
 {
     conn->paused = false;

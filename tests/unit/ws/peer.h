@@ -86,7 +86,7 @@ static inline void on_close(struct ws_conn *ws, unsigned status, bool clean,
     peer->ws = NULL;
 }
 
-static const struct ws_events events = {on_message, on_drain, on_close};
+static const struct ws_events events = {on_message, on_drain, on_close, NULL};
 static const struct ws_limits limits = {.max_message = MAX_MESSAGE, .max_fragments = 8};
 
 static inline void open_limited(struct peer *peer, const struct ws_limits *own_limits)

@@ -257,7 +257,7 @@ static void on_other_message(struct ws_conn *ws, char *data, size_t size, bool b
     put_payload(peer->heard, 't', data, size);
 }
 
-static const struct ws_events other_events = {on_other_message, NULL, on_close};
+static const struct ws_events other_events = {on_other_message, NULL, on_close, NULL};
 
 static void change_owner(struct peer *peer)
 {
@@ -313,7 +313,7 @@ static void on_drain_close(struct ws_conn *ws)
 static void test_drain_from_within(void **state)
 {
     (void)state;
-    static const struct ws_events closing_events = {on_message, on_drain_close, on_close};
+    static const struct ws_events closing_events = {on_message, on_drain_close, on_close, NULL};
     struct peer peer;
     struct bytes in = {0};
     open_peer(&peer);
@@ -332,7 +332,7 @@ static void test_drain_from_within(void **state)
 static void test_drain_closes_within_send(void **state)
 {
     (void)state;
-    static const struct ws_events closing_events = {on_message, on_drain_close, on_close};
+    static const struct ws_events closing_events = {on_message, on_drain_close, on_close, NULL};
     struct peer peer;
     open_peer(&peer);
     ws_conn_set_owner(peer.ws, &closing_events, &peer);
