@@ -299,6 +299,15 @@ bool conn_is_congested(const struct conn *conn)
     return conn->out.bytes > conn->limits->high_water;
 }
 
+/* Has output flushed at the end of the turn. */
+static void mark_dirty(struct conn *conn)
+{
+    if (list_is_linked(&conn->dirty_link) || conn->blocked)
+        return;
+    worker_rouse(conn->worker);
+    list_append(&conn->worker->dirty, &conn->dirty_link);
+}
+
 bool conn_send(struct conn *conn, struct message *message, size_t skip)
 {
     if (conn->state != CONN_OPEN)
@@ -309,8 +318,7 @@ bool conn_send(struct conn *conn, struct message *message, size_t skip)
         conn_close(conn, CONN_NO_MEMORY);
         return false;
     }
-    if (!list_is_linked(&conn->dirty_link) && !conn->blocked)
-        list_append(&conn->worker->dirty, &conn->dirty_link);
+    mark_dirty(conn);
     if (is_above(conn, conn->limits->max)) {
         conn_close(conn, CONN_SLOW_CONSUMER);
         return false;
@@ -340,6 +348,7 @@ void conn_close(struct conn *conn, enum conn_reason reason)
         return;
     conn->state = CONN_CLOSING;
     conn->reason = (uint8_t)reason;
+    worker_rouse(conn->worker);
     list_remove(&conn->dirty_link);
     list_append(&conn->worker->closing, &conn->dirty_link);
     if (conn->armed != 0)
@@ -358,8 +367,7 @@ void conn_finish(struct conn *conn, uint64_t linger_ms)
         return;
     conn->state = CONN_FLUSHING;
     wheel_arm(&conn->worker->wheel, &conn->linger, linger_ms);
-    if (!list_is_linked(&conn->dirty_link) && !conn->blocked)
-        list_append(&conn->worker->dirty, &conn->dirty_link);
+    mark_dirty(conn);
     arm(conn);
 }
 
@@ -374,7 +382,10 @@ static void free_conn(struct conn *conn)
 
 static void on_handle_closed(uv_handle_t *handle)
 {
-    free_conn(CONTAINER_OF((uv_poll_t *)handle, struct conn, poll));
+    struct conn *conn = CONTAINER_OF((uv_poll_t *)handle, struct conn, poll);
+    struct worker *worker = conn->worker;
+    free_conn(conn);
+    worker_handle_closed(worker);
 }
 
 /* Takes the connection off everything its worker knows it by. */
@@ -407,6 +418,7 @@ static bool attach(struct conn *conn, struct worker *worker)
     conn->armed = 0;
     list_append(&worker->conns, &conn->link);
     worker->conn_count++;
+    worker->handles++;
     arm(conn);
     return true;
 }
@@ -478,8 +490,10 @@ static void on_left_loop(uv_handle_t *handle)
 {
     struct conn *conn = CONTAINER_OF((uv_poll_t *)handle, struct conn, poll);
     struct conn_arrival *arrival = conn->poll.data;
+    struct worker *from = conn->worker;
     conn->poll.data = NULL;
     worker_post(arrival->to, &arrival->mail);
+    worker_handle_closed(from);
 }
 
 void conn_move(struct conn *conn, struct worker *to, void (*arrived)(struct conn *conn))
