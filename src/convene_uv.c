@@ -7,6 +7,7 @@
  */
 #include "convene_server.h"
 #include "base/log.h"
+#include "sio/sio_request.h"
 #include <convene/uv.h>
 
 /* The loop has let go of the last handle. Nobody touches the server after the callback, which may free it. */
@@ -60,9 +61,11 @@ bool server_leave_loop(struct cvn_server *server)
     listener_close(worker->listener);
     worker->listener = NULL;
     worker_on_stop(&worker->worker);
-    /* Sessions that no connection belonged to end here, so that no handler runs once cvn_server_free has returned. */
+    /* Sessions that no connection belonged to end here, and requests, so that nothing of the application's runs once cvn_server_free
+     * has returned. */
     eio_server_free(worker->sio.eio);
     worker->sio.eio = NULL;
+    sio_request_end_all(&worker->sio);
     atomic_store(&server->sio.ended, true);
     if (server->settings.log != NULL)
         log_set_sink(NULL, NULL, LOG_WARN);

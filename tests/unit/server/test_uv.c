@@ -182,7 +182,7 @@ static void test_serves(void **state)
     assert_ws_text(client, "431[{\"a\":1}]");
     ws_send(client, "42[\"ask\"]");
     assert_ws_text(client, "420[\"question\"]");
-    assert_note("ack 9"); /* the loop wakes for the deadline */
+    assert_note("ack 9"); /* CVN_ERR_TIMEOUT: the loop wakes for the deadline */
     cvn_server_stats(server, &stats);
     assert_int_equal(stats.sockets, 2);
 
@@ -311,6 +311,12 @@ static void test_freed_when_it_has_stopped(void **state)
     client_free(client);
 }
 
+static void on_answers(enum cvn_error error, const cvn_answers *answers, void *data)
+{
+    (void)answers, (void)data;
+    note("answers %d", error);
+}
+
 /* Turns by hand until a client on a second thread has done its part. */
 static void *join_and_tell(void *data)
 {
@@ -342,8 +348,12 @@ static void test_freed_while_it_runs(void **state)
     assert_int_equal(pthread_create(&thread, NULL, join_and_tell, &port), 0);
     turn_until(&program, "joined");
     pthread_join(thread, &client);
+    assert_int_equal(cvn_emit_ack(&(cvn_target){.nsp = cvn_of(server, "/")}, "q", cvn_json(""), 0,
+                                  on_answers, NULL),
+                     CVN_OK);
     cvn_server_free(server);
     assert_note("out server shutting down"); /* before it returns */
+    assert_note("answers 3");
     program_end_by_hand(&program);
     assert_no_note(); /* and on_stopped is not called */
     assert_ended(client);
