@@ -64,8 +64,9 @@ CVN_API void cvn_socket_set_data(cvn_socket *socket, void *data, void (*destroy)
 /** The pointer that was set last; NULL before. */
 CVN_API void *cvn_socket_data(const cvn_socket *socket);
 
-/** One JSON value that describes the socket to others ("{}" at first): what the reference server calls socket.data. cvn_fetch_sockets shows
- * it, on every worker. Copied. CVN_ERR_JSON, CVN_ERR_MEMORY. */
+/** One JSON value that describes the socket to others ("{}" at first): what the reference server
+ * calls socket.data. cvn_fetch_sockets shows it, on every worker. Copied. CVN_ERR_JSON,
+ * CVN_ERR_MEMORY. */
 CVN_API enum cvn_error cvn_socket_set_attributes(cvn_socket *socket, const char *json);
 /** Valid until it is set again. */
 CVN_API cvn_slice cvn_socket_attributes(const cvn_socket *socket);
