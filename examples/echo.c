@@ -32,7 +32,7 @@ static void on_listening(cvn_server *server, void *data)
 
 int main(int argc, char **argv)
 {
-    uint16_t port = argc > 1 ? (uint16_t)atoi(argv[1]) : 3000;
+    uint16_t port = argc > 1 ? (uint16_t)strtoul(argv[1], NULL, 10) : 3000;
     cvn_server *server = cvn_server_new(&(cvn_options){.port = port});
     cvn_on(cvn_of(server, "/"), "echo", on_echo, NULL);
     return cvn_server_run_then(server, on_listening, NULL); /* until SIGINT or SIGTERM; frees it */

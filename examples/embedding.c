@@ -122,10 +122,11 @@ static void on_line(cvn_socket *socket, const cvn_event *event, void *data)
         cvn_ack(event, "false");
         return;
     }
-    strcat(line, "\n");
+    size_t size = strlen(line);
+    line[size++] = '\n';
     struct peer *next;
     for (struct peer *peer = program->peers; peer != NULL; peer = next) {
-        uv_buf_t buf = uv_buf_init(line, (unsigned)strlen(line));
+        uv_buf_t buf = uv_buf_init(line, (unsigned)size);
         next = peer->next;
         if (uv_try_write((uv_stream_t *)&peer->tcp, &buf, 1) != (int)buf.len)
             drop(peer); /* does not read what it is sent */
@@ -184,7 +185,7 @@ static unsigned tcp_port(const struct program *program)
 
 static int argument(int argc, char **argv, int index, int otherwise)
 {
-    return argc > index ? atoi(argv[index]) : otherwise;
+    return argc > index ? (int)strtol(argv[index], NULL, 10) : otherwise;
 }
 
 int main(int argc, char **argv)

@@ -144,7 +144,7 @@ static void on_listening(cvn_server *server, void *data)
 
 int main(int argc, char **argv)
 {
-    uint16_t port = argc > 1 ? (uint16_t)atoi(argv[1]) : 3000;
+    uint16_t port = argc > 1 ? (uint16_t)strtoul(argv[1], NULL, 10) : 3000;
     cvn_server *server = cvn_server_new(&(cvn_options){.port = port});
     if (server == NULL)
         return 1;

@@ -161,7 +161,7 @@ struct tls_session *tls_session_new(struct tls_context *context, int fd)
         SSL_free(session);
         return NULL;
     }
-    BIO_set_data(bio, (void *)(intptr_t)fd);
+    BIO_set_data(bio, (void *)(intptr_t)fd); /* NOLINT(performance-no-int-to-ptr) */
     BIO_set_init(bio, 1);
     SSL_set_bio(session, bio, bio); /* takes it */
     SSL_set_accept_state(session);

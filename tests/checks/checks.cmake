@@ -47,7 +47,8 @@ endforeach()
 file(GLOB_RECURSE headers CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/*.h ${PROJECT_SOURCE_DIR}/include/*.h
      ${PROJECT_SOURCE_DIR}/daemon/*.h)
 file(GLOB_RECURSE sources CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR}
-     ${PROJECT_SOURCE_DIR}/src/*.c ${PROJECT_SOURCE_DIR}/daemon/*.c ${PROJECT_SOURCE_DIR}/bench/*.c)
+     ${PROJECT_SOURCE_DIR}/src/*.c ${PROJECT_SOURCE_DIR}/daemon/*.c ${PROJECT_SOURCE_DIR}/bench/*.c
+     ${PROJECT_SOURCE_DIR}/examples/*.c)
 list(FILTER sources EXCLUDE REGEX node_modules)
 set(stamps)
 foreach(source ${sources})
