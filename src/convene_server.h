@@ -76,15 +76,16 @@ struct cvn_server {
 bool server_settings_init(struct server_settings *ret, const cvn_options *options);
 void server_settings_release(struct server_settings *settings);
 
-/* convene_server.c, for convene_uv.c. All that a start does before workers run, on threads of their own or on `loop`. */
+/* convene_server.c, for convene_uv.c. All that a start does before workers run, on threads of their
+ * own or on `loop`. */
 enum cvn_error server_open(struct cvn_server *server, uv_loop_t *loop);
 /* A start has failed: there is nothing that runs. */
 void server_give_up(struct cvn_server *server);
 /* Frees it at last; nothing runs and no loop has handles of it. */
 void server_destroy(struct cvn_server *server);
 
-/* convene_uv.c: cuts what lives on the caller's loop. True when the loop had let go already, so that the server may be destroyed; else
- * that happens when it does. */
+/* convene_uv.c: cuts what lives on the caller's loop. True when the loop had let go already, so
+ * that the server may be destroyed; else that happens when it does. */
 bool server_leave_loop(struct cvn_server *server);
 
 /* convene_http.c: what http_conn tells, shared out; and the hooks of Engine.IO that the application sees. */

@@ -1,16 +1,19 @@
 /*
- * A server on a libuv loop of the caller's, instead of on threads of its own: one worker, whose handles are on that loop. All of this runs on
- * the loop's thread.
+ * A server on a libuv loop of the caller's, instead of on threads of its own: one worker, whose
+ * handles are on that loop. All of this runs on the loop's thread.
  *
- * The memory stays until the loop has closed the last handle, which it does in a later turn. Whatever may fail at the start is done
- * before the first handle is on the loop, so that a start that fails leaves nothing there.
+ * The memory stays until the loop has closed the last handle, which it does in a later turn.
+ * Whatever may fail at the start is done before the first handle is on the loop, so that a start
+ * that fails leaves nothing there.
  */
 #include "convene_server.h"
 #include "base/log.h"
+#include "sio/sio_recovery.h"
 #include "sio/sio_request.h"
 #include <convene/uv.h>
 
-/* The loop has let go of the last handle. Nobody touches the server after the callback, which may free it. */
+/* The loop has let go of the last handle. Nobody touches the server after the callback, which may
+ * free it. */
 static void on_closed(struct worker *net)
 {
     struct server_worker *worker = net->app;
@@ -61,11 +64,12 @@ bool server_leave_loop(struct cvn_server *server)
     listener_close(worker->listener);
     worker->listener = NULL;
     worker_on_stop(&worker->worker);
-    /* Sessions that no connection belonged to end here, and requests, so that nothing of the application's runs once cvn_server_free
-     * has returned. */
+    /* What no connection belonged to ends here too (sessions, lost ones, requests): nothing of the
+     * application's runs once cvn_server_free has returned. */
     eio_server_free(worker->sio.eio);
     worker->sio.eio = NULL;
     sio_request_end_all(&worker->sio);
+    sio_recovery_end_all(&worker->sio);
     atomic_store(&server->sio.ended, true);
     if (server->settings.log != NULL)
         log_set_sink(NULL, NULL, LOG_WARN);

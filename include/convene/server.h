@@ -75,11 +75,11 @@ typedef struct cvn_options {
     unsigned max_pending_acks; /**< acknowledgements that one socket may owe; default 1000 */
 
     /* Connection state recovery, see docs/recovery.md */
-    /** Milliseconds for which a client whose connection was lost may come back to its id, rooms, data
-     * and missed events; 0: no recovery. The reference server's suggestion is 120000. */
+    /** Milliseconds for which a client whose connection was lost may come back to its id, rooms,
+     * data and missed events; 0: no recovery. The reference server's suggestion is 120000. */
     uint32_t recovery_window_ms;
-    /** Bytes of recent events that each worker keeps for that; default 16 MiB. Beyond, the oldest of
-     * the namespace that emits go, and who may have missed them is not recovered. */
+    /** Bytes of recent events that each worker keeps for that; default 16 MiB. Beyond, the oldest
+     * of the namespace that emits go, and who may have missed them is not recovered. */
     size_t recovery_max_bytes;
     /** Lost clients that each worker waits for; default 10000. Beyond, the oldest is given up. */
     unsigned recovery_max_sessions;

@@ -1,7 +1,8 @@
 /*
- * TLS through OpenSSL, on the connection's descriptor through a BIO of ours: OpenSSL's own one writes without MSG_NOSIGNAL, so that
- * a peer that has gone would end a process that does not block SIGPIPE. The context is made once and then only read; a session is
- * used by its connection's worker alone.
+ * TLS through OpenSSL, on the connection's descriptor through a BIO of ours: OpenSSL's own one
+ * writes without MSG_NOSIGNAL, so that a peer that has gone would end a process that does not block
+ * SIGPIPE. The context is made once and then only read; a session is used by its connection's
+ * worker alone.
  */
 #include "net/tls.h"
 #include "base/log.h"
@@ -173,7 +174,8 @@ void tls_session_free(struct tls_session *session)
     SSL_free(session_of(session));
 }
 
-/* SSL_get_error tells by the thread's queue of errors, in which other code of the application may have left its own. */
+/* SSL_get_error tells by the thread's queue of errors, in which other code of the application may
+ * have left its own. */
 static void forget_errors(void)
 {
     if (ERR_peek_error() != 0)

@@ -1,10 +1,12 @@
 /*
- * A worker: one thread's loop and its turns. Within a turn callbacks read, decode and queue; at the turn's end
- * (libuv's prepare phase, just before it would sleep) timers fire, deferred tasks run, queued output is flushed and
- * closed connections are freed. Flushing is sliced, so that a broadcast to thousands does not starve input.
+ * A worker: one thread's loop and its turns. Within a turn callbacks read, decode and queue; at the
+ * turn's end (libuv's prepare phase, just before it would sleep) timers fire, deferred tasks run,
+ * queued output is flushed and closed connections are freed. Flushing is sliced, so that a
+ * broadcast to thousands does not starve input.
  *
- * On a caller's loop other code runs between our callbacks, on the same thread. After the end of a turn the worker counts as
- * asleep: work that such code makes then wakes it up, however late in the loop's turn that is.
+ * On a caller's loop other code runs between our callbacks, on the same thread. After the end of a
+ * turn the worker counts as asleep: work that such code makes then wakes it up, however late in the
+ * loop's turn that is.
  *
  * Invariant: nothing is freed while a callback may still hold it; conn_dispose runs here only.
  */
@@ -30,7 +32,8 @@ void worker_enter(struct worker *worker)
     current_worker = worker;
     worker->asleep = false;
     wheel_set_now(&worker->wheel, uv_now(worker->loop));
-    /* What this thread posted while it was not known to be ours comes before what it now hands over directly. */
+    /* What this thread posted while it was not known to be ours comes before what it now hands over
+     * directly. */
     if (is_new && !worker->owns_loop)
         mailbox_deliver(worker);
 }

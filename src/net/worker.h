@@ -1,9 +1,10 @@
 /*
- * One thread's world: a libuv loop, a clock read once a turn, a timer wheel, the connections, and the
- * end-of-turn work: flush every connection that has output, then free what was closed.
+ * One thread's world: a libuv loop, a clock read once a turn, a timer wheel, the connections, and
+ * the end-of-turn work: flush every connection that has output, then free what was closed.
  *
- * The loop is the worker's own or the caller's. On the caller's, other code runs between our callbacks and may make work (send,
- * close, arm a timer) at any point of a turn: worker_rouse sees to it that the loop does not go to sleep on it.
+ * The loop is the worker's own or the caller's. On the caller's, other code runs between our
+ * callbacks and may make work (send, close, arm a timer) at any point of a turn: worker_rouse sees
+ * to it that the loop does not go to sleep on it.
  *
  * Everything here belongs to the worker's own thread, but for worker_post and worker_stop.
  */
@@ -49,16 +50,17 @@ struct worker {
     atomic_bool stop_asked;
     bool stopping;
     bool is_open; /* its handles are on the loop */
-    bool
-        asleep; /* a caller's loop may be about to sleep, and the clock stands where it stood before */
+    /* A caller's loop may be about to sleep, and the clock stands where it stood before. */
+    bool asleep;
     unsigned handles; /* on the loop: its own, the listeners' and the connections' */
     void (*on_closed)(struct worker *worker); /* the last of them has gone; may free the worker */
 };
 
-/* On a loop of its own when `loop` is NULL. Else on the caller's, which is left alone before worker_open, so that what may fail can
- * be done between. CVN_ERR_MEMORY, CVN_ERR_SYSTEM. */
+/* On a loop of its own when `loop` is NULL. Else on the caller's, which is left alone before
+ * worker_open, so that what may fail can be done between. CVN_ERR_MEMORY, CVN_ERR_SYSTEM. */
 enum cvn_error worker_init(struct worker *worker, unsigned index, uv_loop_t *loop);
-/* Puts the worker's handles on the caller's loop, where it lives until worker->on_closed. CVN_ERR_SYSTEM. */
+/* Puts the worker's handles on the caller's loop, where it lives until worker->on_closed.
+ * CVN_ERR_SYSTEM. */
 enum cvn_error worker_open(struct worker *worker);
 /* Runs an own loop until worker_stop has been called and every connection has gone. */
 void worker_run(struct worker *worker);
@@ -66,7 +68,8 @@ void worker_run(struct worker *worker);
 void worker_stop(struct worker *worker);
 /* The same at once; on the worker's thread, and not from a callback of a connection. */
 void worker_on_stop(struct worker *worker);
-/* Frees; after worker_run has returned (or before it was called), or when a caller's loop has no handle of it. */
+/* Frees; after worker_run has returned (or before it was called), or when a caller's loop has no
+ * handle of it. */
 void worker_release(struct worker *worker);
 
 /* Runs `task` at the end of this turn, before output is flushed. Does nothing when it waits already. */
@@ -80,7 +83,8 @@ static inline void worker_task_cancel(struct worker_task *task)
 void worker_enter(struct worker *worker);
 
 void worker_wake_up(struct worker *worker);
-/* Before work is queued: from the caller's code on a caller's loop nothing else would tell the loop. */
+/* Before work is queued: from the caller's code on a caller's loop nothing else would tell the
+ * loop. */
 static inline void worker_rouse(struct worker *worker)
 {
     if (worker->asleep)

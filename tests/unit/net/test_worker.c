@@ -261,7 +261,8 @@ static void work_arm(struct host *host)
     wheel_arm(&host->worker.wheel, &host->alarm.timer, 0);
 }
 
-/* The worker's end of turn is over, and the loop goes to sleep without a limit unless it is told: each of these would hang. */
+/* The worker's end of turn is over, and the loop goes to sleep without a limit unless it is told:
+ * each of these would hang. */
 static void test_work_that_comes_late_in_a_turn(void **state)
 {
     struct host host;
@@ -310,7 +311,8 @@ static void test_the_clock_of_a_callers_loop(void **state)
     host_end(&host);
 }
 
-/* A thread that runs two workers posts to the one that is not its current one; that mail must not be overtaken. */
+/* A thread that runs two workers posts to the one that is not its current one; that mail must not
+ * be overtaken. */
 static void test_mail_is_delivered_before_direct_calls(void **state)
 {
     struct host host;

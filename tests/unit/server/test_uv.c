@@ -1,6 +1,6 @@
 /*
- * A server on a libuv loop of the program's own. The loop runs on a second thread, or by hand on the test's; blocking clients judge it
- * from outside.
+ * A server on a libuv loop of the program's own. The loop runs on a second thread, or by hand on
+ * the test's; blocking clients judge it from outside.
  */
 #include <pthread.h>
 #include <uv.h>
@@ -59,7 +59,8 @@ static void program_run(struct program *program)
     assert_int_equal(pthread_create(&program->thread, NULL, run_loop, program), 0);
 }
 
-/* Ends the program's own part. What is left on the loop then is the server's: nothing, or the thread would not end. */
+/* Ends the program's own part. What is left on the loop then is the server's: nothing, or the
+ * thread would not end. */
 static void program_end(struct program *program)
 {
     uv_async_send(&program->leave);
@@ -360,6 +361,50 @@ static void test_freed_while_it_runs(void **state)
     client_free(client);
 }
 
+static void note_freed(void *data)
+{
+    note("%s freed", (const char *)data);
+}
+
+static void on_connection_with_data(cvn_socket *socket, void *data)
+{
+    cvn_socket_set_data(socket, data, note_freed);
+}
+
+static void *join_and_leave(void *data)
+{
+    client_free(joined(*(uint16_t *)data));
+    return NULL;
+}
+
+/* A session that waits for its client to come back ends with the server, not with the loop's next
+ * turn. */
+static void test_freed_with_a_lost_session(void **state)
+{
+    static char name[] = "data";
+    struct program program;
+    pthread_t thread;
+    (void)state;
+    program_init(&program);
+    cvn_server *server = cvn_server_new(
+        &(cvn_options){.host = "127.0.0.1", .hide_client = true, .recovery_window_ms = 3600000});
+    assert_non_null(server);
+    program.server = server;
+    cvn_on_connection(cvn_of(server, "/"), on_connection_with_data, name);
+    cvn_on_disconnect(cvn_of(server, "/"), on_disconnect, NULL);
+    uint16_t port = start(&program);
+    assert_int_equal(pthread_create(&thread, NULL, join_and_leave, &port), 0);
+    turn_until(&program, "out transport close");
+    pthread_join(thread, NULL);
+    for (int i = 0; i < 3; i++)
+        uv_run(&program.loop, UV_RUN_NOWAIT);
+    assert_no_note();
+    cvn_server_free(server);
+    assert_note("data freed");
+    program_end_by_hand(&program);
+    assert_no_note();
+}
+
 static void test_freed_in_the_midst_of_its_stop(void **state)
 {
     struct program program;
@@ -461,6 +506,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_two_servers_on_one_loop, setup, teardown),
         cmocka_unit_test_setup_teardown(test_freed_when_it_has_stopped, setup, teardown),
         cmocka_unit_test_setup_teardown(test_freed_while_it_runs, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_freed_with_a_lost_session, setup, teardown),
         cmocka_unit_test_setup_teardown(test_freed_in_the_midst_of_its_stop, setup, teardown),
         cmocka_unit_test_setup_teardown(test_freed_before_the_loop_ran, setup, teardown),
         cmocka_unit_test_setup_teardown(test_refusals, setup, teardown),
