@@ -129,7 +129,8 @@ CVN_API unsigned cvn_server_workers(const cvn_server *server);
 /** Asks for an orderly stop: no new sessions (503), every client is told, output is flushed.
  * Returns at once. Any thread, any number of times. */
 CVN_API void cvn_server_stop(cvn_server *server);
-/** Waits until a started server has stopped. Not from a worker. */
+/** Waits until a started server has stopped. Not from a worker. Does not wait for one that is on a
+ * loop of the caller's (convene/uv.h). */
 CVN_API void cvn_server_wait(cvn_server *server);
 /** Start, run until SIGINT, SIGTERM or cvn_server_stop, stop, wait and free. Returns an exit
  * status: 0, or 1 with the reason in the log when it could not start. */
@@ -137,7 +138,8 @@ CVN_API int cvn_server_run(cvn_server *server);
 /** The same; `on_listening` is called on the calling thread once the server listens. */
 CVN_API int cvn_server_run_then(cvn_server *server,
                                 void (*on_listening)(cvn_server *server, void *data), void *data);
-/** Stops and waits if need be, then frees. NULL is accepted. Not from a worker. */
+/** Stops and waits if need be, then frees. NULL is accepted. Not from a worker. For a server on a
+ * loop of the caller's see convene/uv.h. */
 CVN_API void cvn_server_free(cvn_server *server);
 
 /** Runs `fn(data)` on worker `index` (0..workers-1), after what that worker does now. Any thread.

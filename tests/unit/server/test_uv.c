@@ -293,6 +293,48 @@ static void test_two_servers_on_one_loop(void **state)
 
 /* --- Ending --- */
 
+/* Turns by hand until somebody has said it. */
+static void turn_until(struct program *program, const char *expected)
+{
+    for (;;) {
+        uv_run(&program->loop, UV_RUN_NOWAIT);
+        if (is_readable(notes[0], 0) && strcmp(next_note(), expected) == 0)
+            return;
+    }
+}
+
+static void *emit_until_the_end(void *data)
+{
+    const struct program *program = data;
+    cvn_target everybody = {.nsp = cvn_of(program->server, "/")};
+    while (cvn_emit(&everybody, "noise", cvn_json("")) == CVN_OK)
+        ;
+    return NULL;
+}
+
+/* The loop may be closed as soon as the server has left it, whoever emits just then. */
+static void test_others_emit_while_it_stops(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 50; i++) {
+        struct program program;
+        pthread_t threads[2];
+        program_init(&program);
+        cvn_server *server = hosted_server(&program);
+        start(&program);
+        for (int j = 0; j < 2; j++)
+            assert_int_equal(pthread_create(&threads[j], NULL, emit_until_the_end, &program), 0);
+        for (int j = 0; j < 3; j++)
+            uv_run(&program.loop, UV_RUN_NOWAIT);
+        cvn_server_stop(server);
+        turn_until(&program, "stopped 1");
+        program_end_by_hand(&program);
+        for (int j = 0; j < 2; j++)
+            pthread_join(threads[j], NULL);
+        cvn_server_free(server);
+    }
+}
+
 static void test_freed_when_it_has_stopped(void **state)
 {
     struct program program;
@@ -318,22 +360,13 @@ static void on_answers(enum cvn_error error, const cvn_answers *answers, void *d
     note("answers %d", error);
 }
 
-/* Turns by hand until a client on a second thread has done its part. */
+/* A client, on a thread of its own while the test turns the loop. */
 static void *join_and_tell(void *data)
 {
     uint16_t port = *(uint16_t *)data;
     struct client *client = joined(port);
     note("joined");
     return client;
-}
-
-static void turn_until(struct program *program, const char *expected)
-{
-    for (;;) {
-        uv_run(&program->loop, UV_RUN_NOWAIT);
-        if (is_readable(notes[0], 0) && strcmp(next_note(), expected) == 0)
-            return;
-    }
 }
 
 static void test_freed_while_it_runs(void **state)
@@ -504,6 +537,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_serves, setup, teardown),
         cmocka_unit_test_setup_teardown(test_emits_late_in_a_turn, setup, teardown),
         cmocka_unit_test_setup_teardown(test_two_servers_on_one_loop, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_others_emit_while_it_stops, setup, teardown),
         cmocka_unit_test_setup_teardown(test_freed_when_it_has_stopped, setup, teardown),
         cmocka_unit_test_setup_teardown(test_freed_while_it_runs, setup, teardown),
         cmocka_unit_test_setup_teardown(test_freed_with_a_lost_session, setup, teardown),
