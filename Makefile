@@ -4,7 +4,7 @@ PORT   ?= 3000
 DATA   ?= data
 PREFIX ?= /usr/local
 
-.PHONY: all run test bench fuzz coverage format install clean help
+.PHONY: all run test bench fuzz coverage docs format install clean help
 
 all: ## build the release into build/release
 	@tools/bootstrap build
@@ -32,6 +32,11 @@ fuzz: ## fuzz every decoder for SECONDS each (default 60)
 coverage: ## line coverage of the unit tests, a row a folder
 	@tools/bootstrap test
 	@tools/coverage
+
+docs: ## make the API reference: build/api-docs/html/index.html
+	@tools/bootstrap test
+	@mkdir -p build
+	@tools/check-api-docs build/api-docs
 
 format: ## put the sources into the project's format
 	@tools/check-format --fix

@@ -50,7 +50,7 @@ static void on_stop_check(struct timer *timer)
         worker->quiet_since_ms = now_ms;
     if (eio_server_session_count(worker->sio.eio) == 0)
         stop_listening(worker);
-    if (now_ms >= worker->stop_deadline_ms ||
+    if (now_ms >= worker->stop_deadline_ms || atomic_load(&worker->server->hurry) ||
         (patience != 0 && now_ms - worker->quiet_since_ms >= patience)) {
         stop_listening(worker);
         worker_stop(&worker->worker);
@@ -136,12 +136,8 @@ static void release_workers(struct cvn_server *server)
     }
 }
 
-void cvn_server_free(cvn_server *server)
+void server_destroy(struct cvn_server *server)
 {
-    if (server == NULL)
-        return;
-    cvn_server_stop(server);
-    cvn_server_wait(server);
     release_workers(server);
     sio_server_release(&server->sio);
     mem_free(server->workers);
@@ -155,9 +151,23 @@ void cvn_server_free(cvn_server *server)
     mem_free(server);
 }
 
+void cvn_server_free(cvn_server *server)
+{
+    if (server == NULL)
+        return;
+    if (server->is_hosted) {
+        if (server_leave_loop(server))
+            server_destroy(server);
+        return;
+    }
+    cvn_server_stop(server);
+    cvn_server_wait(server);
+    server_destroy(server);
+}
+
 /* --- Starting --- */
 
-static enum cvn_error make_workers(struct cvn_server *server)
+static enum cvn_error make_workers(struct cvn_server *server, uv_loop_t *loop)
 {
     unsigned count = server->settings.workers;
     server->workers = mem_zalloc(count * sizeof *server->workers);
@@ -170,7 +180,7 @@ static enum cvn_error make_workers(struct cvn_server *server)
         worker->server = server;
         worker->stop_mail.deliver = on_stop_mail;
         worker->stop_mail.discard = on_stop_discarded;
-        enum cvn_error error = worker_init(&worker->worker, i, NULL);
+        enum cvn_error error = worker_init(&worker->worker, i, loop);
         if (error != CVN_OK)
             return error;
         server->worker_count++; /* what release_workers must release */
@@ -250,17 +260,14 @@ static enum cvn_error start_threads(struct cvn_server *server)
             error = CVN_ERR_SYSTEM;
             break;
         }
-        worker->has_thread = true;
+        worker->has_thread = worker->is_running = true;
     }
     pthread_sigmask(SIG_SETMASK, &saved, NULL);
     return error;
 }
 
-enum cvn_error cvn_server_start(cvn_server *server)
+enum cvn_error server_open(struct cvn_server *server, uv_loop_t *loop)
 {
-    int expected = SERVER_NEW;
-    if (!atomic_compare_exchange_strong(&server->state, &expected, SERVER_RUNNING))
-        return CVN_ERR_STATE;
     enum cvn_error error = server->sio.registration;
     if (error == CVN_OK && server->settings.tls_cert_file != NULL)
         error = tls_context_new(server->settings.tls_cert_file, server->settings.tls_key_file,
@@ -269,19 +276,32 @@ enum cvn_error cvn_server_start(cvn_server *server)
         error =
             client_files_load(server->settings.client_dir, server->settings.path, &server->files);
     if (error == CVN_OK)
-        error = make_workers(server);
+        error = make_workers(server, loop);
     if (error == CVN_OK)
         error = listen_all(server);
+    return error;
+}
+
+void server_give_up(struct cvn_server *server)
+{
+    int saved = errno;
+    cvn_server_stop(server); /* the threads that did start */
+    cvn_server_wait(server);
+    atomic_store(&server->sio.ended, true);
+    atomic_store(&server->state, SERVER_STOPPED);
+    errno = saved;
+}
+
+enum cvn_error cvn_server_start(cvn_server *server)
+{
+    int expected = SERVER_NEW;
+    if (!atomic_compare_exchange_strong(&server->state, &expected, SERVER_RUNNING))
+        return CVN_ERR_STATE;
+    enum cvn_error error = server_open(server, NULL);
     if (error == CVN_OK)
         error = start_threads(server);
-    if (error != CVN_OK) {
-        int saved = errno;
-        cvn_server_stop(server); /* the threads that did start */
-        cvn_server_wait(server);
-        atomic_store(&server->sio.ended, true);
-        atomic_store(&server->state, SERVER_STOPPED);
-        errno = saved;
-    }
+    if (error != CVN_OK)
+        server_give_up(server);
     return error;
 }
 
@@ -293,7 +313,7 @@ void cvn_server_stop(cvn_server *server)
     if (!atomic_compare_exchange_strong(&server->state, &expected, SERVER_STOPPING))
         return;
     for (unsigned i = 0; i < server->worker_count; i++)
-        if (server->workers[i].has_thread)
+        if (server->workers[i].is_running)
             worker_post(&server->workers[i].worker, &server->workers[i].stop_mail);
 }
 
@@ -324,8 +344,7 @@ static void on_signal(uv_signal_t *handle, int number)
         cvn_server_stop(run->server);
         return;
     }
-    for (unsigned i = 0; i < run->server->worker_count; i++) /* the second one: no more waiting */
-        worker_stop(&run->server->workers[i].worker);
+    atomic_store(&run->server->hurry, true); /* the second one: no more waiting */
 }
 
 static void wake_run(cvn_server *server)

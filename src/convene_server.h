@@ -19,7 +19,7 @@ struct server_worker {
     struct cvn_server *server;
     struct listener *listener;
     pthread_t thread;
-    bool has_thread;
+    bool has_thread, is_running; /* is_running: with a thread, or on the caller's loop */
     struct mail stop_mail;
     struct timer stop_timer; /* looks whether everybody has gone */
     uint64_t stop_deadline_ms, quiet_since_ms;
@@ -64,7 +64,14 @@ struct cvn_server {
     atomic_uint running_threads;
     void (*on_ended)(struct cvn_server *server); /* by the last thread, as its last deed */
     void *on_ended_data;
+    atomic_bool hurry; /* the stop shall wait for nobody any more */
     uint16_t port;
+
+    /* On a loop of the caller's (convene_uv.c) */
+    bool is_hosted;
+    bool free_when_closed; /* cvn_server_free was called before the loop had let go */
+    void (*on_stopped)(cvn_server *server, void *data);
+    void *on_stopped_data;
 };
 
 /* convene_options.c: checks and copies. False with a word in the log; *ret needs server_settings_release either way. */
@@ -74,6 +81,18 @@ void server_settings_release(struct server_settings *settings);
 /* convene_cookie.c: what goes into header fields of answers, checked and copied. False with a word in the log. */
 bool server_settings_set_cookie(struct server_settings *ret, const cvn_cookie *cookie);
 bool server_settings_set_cors(struct server_settings *ret, const cvn_options *options);
+
+/* convene_server.c, for convene_uv.c. All that a start does before workers run, on threads of their
+ * own or on `loop`. */
+enum cvn_error server_open(struct cvn_server *server, uv_loop_t *loop);
+/* A start has failed: there is nothing that runs. */
+void server_give_up(struct cvn_server *server);
+/* Frees it at last; nothing runs and no loop has handles of it. */
+void server_destroy(struct cvn_server *server);
+
+/* convene_uv.c: cuts what lives on the caller's loop. True when the loop had let go already, so
+ * that the server may be destroyed; else that happens when it does. */
+bool server_leave_loop(struct cvn_server *server);
 
 /* convene_http.c: what http_conn tells, shared out; and the hooks of Engine.IO that the application sees. */
 extern const struct http_events server_http_events;

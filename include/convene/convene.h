@@ -17,6 +17,8 @@
  * Threads: a server runs N workers. A socket lives on one of them, and its handlers run there, one
  * at a time. Functions that take a cvn_socket or cvn_event are for that worker only, unless they
  * say "any thread".
+ *
+ * convene/uv.h is not included here: it puts a server on a libuv loop of the caller's.
  */
 #ifndef CONVENE_H
 #define CONVENE_H

@@ -105,11 +105,11 @@ typedef struct cvn_options {
     unsigned max_pending_acks; /**< acknowledgements that one socket may owe; default 1000 */
 
     /* Connection state recovery, see docs/recovery.md */
-    /** Milliseconds for which a client whose connection was lost may come back to its id, rooms, data
-     * and missed events; 0: no recovery. The reference server's suggestion is 120000. */
+    /** Milliseconds for which a client whose connection was lost may come back to its id, rooms,
+     * data and missed events; 0: no recovery. The reference server's suggestion is 120000. */
     uint32_t recovery_window_ms;
-    /** Bytes of recent events that each worker keeps for that; default 16 MiB. Beyond, the oldest of
-     * the namespace that emits go, and who may have missed them is not recovered. */
+    /** Bytes of recent events that each worker keeps for that; default 16 MiB. Beyond, the oldest
+     * of the namespace that emits go, and who may have missed them is not recovered. */
     size_t recovery_max_bytes;
     /** Lost clients that each worker waits for; default 10000. Beyond, the oldest is given up. */
     unsigned recovery_max_sessions;
@@ -160,7 +160,8 @@ CVN_API unsigned cvn_server_workers(const cvn_server *server);
 /** Asks for an orderly stop: no new sessions (503), every client is told, output is flushed.
  * Returns at once. Any thread, any number of times. */
 CVN_API void cvn_server_stop(cvn_server *server);
-/** Waits until a started server has stopped. Not from a worker. */
+/** Waits until a started server has stopped. Not from a worker. Does not wait for one that is on a
+ * loop of the caller's (convene/uv.h). */
 CVN_API void cvn_server_wait(cvn_server *server);
 /** Start, run until SIGINT, SIGTERM or cvn_server_stop, stop, wait and free. Returns an exit
  * status: 0, or 1 with the reason in the log when it could not start. */
@@ -168,7 +169,8 @@ CVN_API int cvn_server_run(cvn_server *server);
 /** The same; `on_listening` is called on the calling thread once the server listens. */
 CVN_API int cvn_server_run_then(cvn_server *server,
                                 void (*on_listening)(cvn_server *server, void *data), void *data);
-/** Stops and waits if need be, then frees. NULL is accepted. Not from a worker. */
+/** Stops and waits if need be, then frees. NULL is accepted. Not from a worker. For a server on a
+ * loop of the caller's see convene/uv.h. */
 CVN_API void cvn_server_free(cvn_server *server);
 
 /** Runs `fn(data)` on worker `index` (0..workers-1), after what that worker does now. Any thread.

@@ -23,12 +23,13 @@ CVN_API cvn_server *cvn_socket_server(const cvn_socket *socket);
 CVN_API unsigned cvn_socket_worker(const cvn_socket *socket);
 /** From the last middleware's yes until it is about to leave. */
 CVN_API bool cvn_socket_is_connected(const cvn_socket *socket);
-/** Whether it has recovered the session of an earlier connection: its id, rooms, attributes and data
- * pointer are those of the socket that was lost, and its client gets what it missed before anything
- * else. Final in the connection handler; in a middleware it tells that this is about to happen. */
+/** Whether it has recovered the session of an earlier connection: its id, rooms, attributes and
+ * data pointer are those of the socket that was lost, and its client gets what it missed before
+ * anything else. Final in the connection handler; in a middleware it tells that this is about to
+ * happen. */
 CVN_API bool cvn_socket_recovered(const cvn_socket *socket);
-/** In a middleware: the socket shall start anew, with a new id and nothing of the lost session, which
- * ends. For a client that comes back as somebody else. */
+/** In a middleware: the socket shall start anew, with a new id and nothing of the lost session,
+ * which ends. For a client that comes back as somebody else. */
 CVN_API void cvn_decline_recovery(cvn_socket *socket);
 /** "polling" or "websocket", as of now. */
 CVN_API const char *cvn_socket_transport(const cvn_socket *socket);
@@ -82,8 +83,9 @@ CVN_API void cvn_socket_set_data(cvn_socket *socket, void *data, void (*destroy)
 /** The pointer that was set last; NULL before. */
 CVN_API void *cvn_socket_data(const cvn_socket *socket);
 
-/** One JSON value that describes the socket to others ("{}" at first): what the reference server calls socket.data. cvn_fetch_sockets shows
- * it, on every worker. Copied. CVN_ERR_JSON, CVN_ERR_MEMORY. */
+/** One JSON value that describes the socket to others ("{}" at first): what the reference server
+ * calls socket.data. cvn_fetch_sockets shows it, on every worker. Copied. CVN_ERR_JSON,
+ * CVN_ERR_MEMORY. */
 CVN_API enum cvn_error cvn_socket_set_attributes(cvn_socket *socket, const char *json);
 /** Valid until it is set again. */
 CVN_API cvn_slice cvn_socket_attributes(const cvn_socket *socket);

@@ -12,6 +12,7 @@ void wheel_init(struct wheel *wheel, uint64_t now_ms)
 {
     wheel->now_ms = wheel->done_ms = now_ms;
     wheel->armed = 0;
+    wheel->before_arm = NULL;
     list_init(&wheel->overdue);
     for (int level = 0; level < WHEEL_LEVELS; level++) {
         wheel->occupied[level] = 0;
@@ -40,6 +41,8 @@ static void place(struct wheel *wheel, struct timer *timer)
 
 void wheel_arm(struct wheel *wheel, struct timer *timer, uint64_t delay_ms)
 {
+    if (wheel->before_arm != NULL)
+        wheel->before_arm(wheel);
     wheel_cancel(wheel, timer);
     timer->due_ms = delay_ms < WHEEL_NEVER - wheel->now_ms ? wheel->now_ms + delay_ms : WHEEL_NEVER;
     place(wheel, timer);

@@ -19,9 +19,10 @@ struct timer {
 };
 
 struct wheel {
-    uint64_t now_ms;                 /* what delays count from */
-    uint64_t done_ms;                /* everything due up to here has fired */
-    size_t armed;                    /* number of armed timers */
+    uint64_t now_ms;                         /* what delays count from */
+    uint64_t done_ms;                        /* everything due up to here has fired */
+    size_t armed;                            /* number of armed timers */
+    void (*before_arm)(struct wheel *wheel); /* NULL, or makes the time current */
     struct list overdue;             /* armed for a time that has already been done: next advance */
     uint64_t occupied[WHEEL_LEVELS]; /* a bit a slot that may hold timers */
     struct list slots[WHEEL_LEVELS][WHEEL_SLOTS];

@@ -332,11 +332,19 @@ static void judge_queue(struct conn *conn)
     }
 }
 
+/* Has output flushed at the end of the turn. */
+static void mark_dirty(struct conn *conn)
+{
+    if (list_is_linked(&conn->dirty_link) || conn->blocked)
+        return;
+    worker_rouse(conn->worker);
+    list_append(&conn->worker->dirty, &conn->dirty_link);
+}
+
 /* Something was queued: it is to be flushed, and judged. */
 static inline bool after_push(struct conn *conn)
 {
-    if (!list_is_linked(&conn->dirty_link) && !conn->blocked)
-        list_append(&conn->worker->dirty, &conn->dirty_link);
+    mark_dirty(conn);
     if (conn_is_congested(conn))
         judge_queue(conn);
     return conn->state == CONN_OPEN;
@@ -394,6 +402,7 @@ void conn_close(struct conn *conn, enum conn_reason reason)
         return;
     conn->state = CONN_CLOSING;
     conn->reason = (uint8_t)reason;
+    worker_rouse(conn->worker);
     list_remove(&conn->dirty_link);
     list_append(&conn->worker->closing, &conn->dirty_link);
     if (conn->armed != 0)
@@ -412,8 +421,7 @@ void conn_finish(struct conn *conn, uint64_t linger_ms)
         return;
     conn->state = CONN_FLUSHING;
     wheel_arm(&conn->worker->wheel, &conn->linger, linger_ms);
-    if (!list_is_linked(&conn->dirty_link) && !conn->blocked)
-        list_append(&conn->worker->dirty, &conn->dirty_link);
+    mark_dirty(conn);
     arm(conn);
 }
 
@@ -428,7 +436,10 @@ static void free_conn(struct conn *conn)
 
 static void on_handle_closed(uv_handle_t *handle)
 {
-    free_conn(CONTAINER_OF((uv_poll_t *)handle, struct conn, poll));
+    struct conn *conn = CONTAINER_OF((uv_poll_t *)handle, struct conn, poll);
+    struct worker *worker = conn->worker;
+    free_conn(conn);
+    worker_handle_closed(worker);
 }
 
 /* Takes the connection off everything its worker knows it by. */
@@ -461,6 +472,7 @@ static bool attach(struct conn *conn, struct worker *worker)
     conn->armed = 0;
     list_append(&worker->conns, &conn->link);
     worker->conn_count++;
+    worker->handles++;
     arm(conn);
     return true;
 }
@@ -532,8 +544,10 @@ static void on_left_loop(uv_handle_t *handle)
 {
     struct conn *conn = CONTAINER_OF((uv_poll_t *)handle, struct conn, poll);
     struct conn_arrival *arrival = conn->poll.data;
+    struct worker *from = conn->worker;
     conn->poll.data = NULL;
     worker_post(arrival->to, &arrival->mail);
+    worker_handle_closed(from);
 }
 
 void conn_move(struct conn *conn, struct worker *to, void (*arrived)(struct conn *conn))

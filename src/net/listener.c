@@ -105,6 +105,8 @@ static void on_acceptable(uv_poll_t *poll, int status, int events)
     struct listener *listener = CONTAINER_OF(poll, struct listener, poll);
     (void)events;
     worker_enter(listener->worker);
+    if (uv_is_closing((uv_handle_t *)poll))
+        return;
     if (status < 0) {
         rest(listener);
         return;
@@ -200,6 +202,7 @@ enum cvn_error listener_open(struct worker *worker, const struct listener_option
         errno = -error;
         goto fail;
     }
+    worker->handles++;
     uv_poll_start(&listener->poll, UV_READABLE, on_acceptable);
     *ret = listener;
     return CVN_OK;
@@ -228,7 +231,9 @@ void listener_drain(struct listener *listener)
 static void on_listener_closed(uv_handle_t *handle)
 {
     struct listener *listener = CONTAINER_OF((uv_poll_t *)handle, struct listener, poll);
+    struct worker *worker = listener->worker;
     mem_free(listener);
+    worker_handle_closed(worker);
 }
 
 void listener_close(struct listener *listener)

@@ -4,6 +4,7 @@
  * the loop. A closed mailbox holds a sentinel; whoever meets it discards its mail.
  */
 #include "net/net_internal.h"
+#include <sched.h>
 
 static struct mail closed_mark;
 
@@ -56,21 +57,36 @@ void mailbox_close(struct mailbox *mailbox)
         mail->discard(mail);
         mail = next;
     }
+    /* A caller may close its loop next: whoever found the box empty has to be done with waking it. */
+    while (atomic_load(&mailbox->posters) != 0)
+        sched_yield();
 }
 
-void worker_post(struct worker *worker, struct mail *mail)
+/* False when the box is closed. */
+static bool push(struct mailbox *mailbox, struct mail *mail)
 {
-    struct mailbox *mailbox = &worker->mailbox;
     /* Acquire: who discards must see what the worker left behind when it closed the mailbox. */
     struct mail *head = atomic_load_explicit(&mailbox->head, memory_order_acquire);
     do {
-        if (head == &closed_mark) {
-            mail->discard(mail);
-            return;
-        }
+        if (head == &closed_mark)
+            return false;
         atomic_store_explicit(&mail->next, head, memory_order_relaxed);
     } while (!atomic_compare_exchange_weak_explicit(&mailbox->head, &head, mail,
                                                     memory_order_acq_rel, memory_order_acquire));
     if (head == NULL)
         uv_async_send(&mailbox->wake);
+    return true;
+}
+
+void worker_post(struct worker *worker, struct mail *mail)
+{
+    struct mailbox *mailbox = &worker->mailbox;
+    bool is_counted = !worker->owns_loop;
+    if (is_counted)
+        atomic_fetch_add(&mailbox->posters, 1);
+    bool pushed = push(mailbox, mail);
+    if (is_counted)
+        atomic_fetch_sub(&mailbox->posters, 1);
+    if (!pushed)
+        mail->discard(mail);
 }

@@ -20,6 +20,7 @@ struct mail {
 
 struct mailbox {
     _Atomic(struct mail *) head;
+    atomic_uint posters; /* inside worker_post just now; counted on a caller's loop only */
     uv_async_t wake;
 };
 
@@ -29,7 +30,8 @@ struct mailbox {
 int mailbox_init(struct mailbox *mailbox, struct worker *worker);
 /* Delivers what has come; on the worker. */
 void mailbox_deliver(struct worker *worker);
-/* Discards what waits and whatever is posted from now on. The handle stays for the worker to close. */
+/* Discards what waits and whatever is posted from now on. When it returns nobody touches the handle any
+ * more, which stays for the worker to close. */
 void mailbox_close(struct mailbox *mailbox);
 
 #endif

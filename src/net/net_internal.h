@@ -46,7 +46,5 @@ struct conn {
 void conn_flush(struct conn *conn);
 /* Calls on_close and gives the connection back to libuv to close; from the end of a turn. */
 void conn_dispose(struct conn *conn);
-/* The worker's part of stopping; on its loop. */
-void worker_on_stop(struct worker *worker);
 
 #endif

@@ -1,19 +1,23 @@
 /*
- * TLS through OpenSSL, directly on the connection's descriptor. The context is made once and then only read; a session
- * is used by its connection's worker alone.
+ * TLS through OpenSSL, on the connection's descriptor through a BIO of ours: OpenSSL's own one
+ * writes without MSG_NOSIGNAL, so that a peer that has gone would end a process that does not block
+ * SIGPIPE. The context is made once and then only read; a session is used by its connection's
+ * worker alone.
  */
 #include "net/tls.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <sys/socket.h>
 
-/* The public names of OpenSSL's own objects: nothing of ours needs to stand around them. */
-static SSL_CTX *context_of(struct tls_context *context)
-{
-    return (SSL_CTX *)context;
-}
+struct tls_context {
+    SSL_CTX *ssl;
+    BIO_METHOD *bio; /* how a session reads and writes its descriptor */
+};
 
+/* The public name of OpenSSL's own object: nothing of ours needs to stand around it. */
 static SSL *session_of(const struct tls_session *session)
 {
     return (SSL *)session;
@@ -27,13 +31,75 @@ static void log_failure(const char *what, const char *file)
     ERR_clear_error();
 }
 
-enum cvn_error tls_context_new(const char *cert_file, const char *key_file,
-                               struct tls_context **ret)
+/* --- The descriptor, as OpenSSL sees it --- */
+
+static int bio_fd(BIO *bio)
+{
+    return (int)(intptr_t)BIO_get_data(bio);
+}
+
+static bool is_temporary(int error)
+{
+    return error == EAGAIN || error == EWOULDBLOCK || error == EINTR;
+}
+
+static int bio_read(BIO *bio, char *data, size_t size, size_t *ret_done)
+{
+    ssize_t done = recv(bio_fd(bio), data, size, 0);
+    BIO_clear_retry_flags(bio);
+    if (done > 0) {
+        *ret_done = (size_t)done;
+        return 1;
+    }
+    if (done == 0)
+        BIO_set_flags(bio, BIO_FLAGS_IN_EOF);
+    else if (is_temporary(errno))
+        BIO_set_retry_read(bio);
+    return 0;
+}
+
+static int bio_write(BIO *bio, const char *data, size_t size, size_t *ret_done)
+{
+    ssize_t done = send(bio_fd(bio), data, size, MSG_NOSIGNAL);
+    BIO_clear_retry_flags(bio);
+    if (done >= 0) {
+        *ret_done = (size_t)done;
+        return 1;
+    }
+    if (is_temporary(errno) || errno == ENOBUFS)
+        BIO_set_retry_write(bio);
+    return 0;
+}
+
+static long bio_ctrl(BIO *bio, int command, long number, void *pointer)
+{
+    (void)number, (void)pointer;
+    switch (command) {
+    case BIO_CTRL_FLUSH:
+        return 1; /* nothing is held back */
+    case BIO_CTRL_EOF:
+        return BIO_test_flags(bio, BIO_FLAGS_IN_EOF) != 0;
+    default:
+        return 0;
+    }
+}
+
+static BIO_METHOD *new_bio_method(void)
+{
+    BIO_METHOD *method = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "convene");
+    if (method == NULL)
+        return NULL;
+    BIO_meth_set_read_ex(method, bio_read);
+    BIO_meth_set_write_ex(method, bio_write);
+    BIO_meth_set_ctrl(method, bio_ctrl);
+    return method;
+}
+
+/* --- The context --- */
+
+static void set_policy(SSL_CTX *context)
 {
     static const unsigned char session_id_context[] = "convene";
-    SSL_CTX *context = SSL_CTX_new(TLS_server_method());
-    if (context == NULL)
-        return CVN_ERR_MEMORY;
     SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
     SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
                                      SSL_OP_CIPHER_SERVER_PREFERENCE |
@@ -44,37 +110,61 @@ enum cvn_error tls_context_new(const char *cert_file, const char *key_file,
                                   SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF); /* tickets carry the sessions */
     SSL_CTX_set_session_id_context(context, session_id_context, sizeof session_id_context - 1);
-    if (SSL_CTX_use_certificate_chain_file(context, cert_file) != 1) {
+}
+
+enum cvn_error tls_context_new(const char *cert_file, const char *key_file,
+                               struct tls_context **ret)
+{
+    enum cvn_error error = CVN_ERR_MEMORY;
+    struct tls_context *context = mem_zalloc(sizeof *context);
+    if (context == NULL)
+        return CVN_ERR_MEMORY;
+    context->bio = new_bio_method();
+    context->ssl = SSL_CTX_new(TLS_server_method());
+    if (context->bio == NULL || context->ssl == NULL)
+        goto fail;
+    set_policy(context->ssl);
+    error = CVN_ERR_TLS;
+    if (SSL_CTX_use_certificate_chain_file(context->ssl, cert_file) != 1) {
         log_failure("certificate", cert_file);
         goto fail;
     }
-    if (SSL_CTX_use_PrivateKey_file(context, key_file, SSL_FILETYPE_PEM) != 1 ||
-        SSL_CTX_check_private_key(context) != 1) {
+    if (SSL_CTX_use_PrivateKey_file(context->ssl, key_file, SSL_FILETYPE_PEM) != 1 ||
+        SSL_CTX_check_private_key(context->ssl) != 1) {
         log_failure("private key", key_file);
         goto fail;
     }
-    *ret = (struct tls_context *)context;
+    *ret = context;
     return CVN_OK;
 
 fail:
-    SSL_CTX_free(context);
-    return CVN_ERR_TLS;
+    tls_context_free(context);
+    return error;
 }
 
 void tls_context_free(struct tls_context *context)
 {
-    SSL_CTX_free(context_of(context));
+    if (context == NULL)
+        return;
+    SSL_CTX_free(context->ssl);
+    BIO_meth_free(context->bio);
+    mem_free(context);
 }
+
+/* --- A session --- */
 
 struct tls_session *tls_session_new(struct tls_context *context, int fd)
 {
-    SSL *session = SSL_new(context_of(context));
-    if (session == NULL)
-        return NULL;
-    if (SSL_set_fd(session, fd) != 1) {
+    SSL *session = SSL_new(context->ssl);
+    BIO *bio = BIO_new(context->bio);
+    if (session == NULL || bio == NULL) {
+        BIO_free(bio);
         SSL_free(session);
         return NULL;
     }
+    BIO_set_data(bio, (void *)(intptr_t)fd); /* NOLINT(performance-no-int-to-ptr) */
+    BIO_set_init(bio, 1);
+    SSL_set_bio(session, bio, bio); /* takes it */
     SSL_set_accept_state(session);
     return (struct tls_session *)session;
 }
@@ -82,6 +172,14 @@ struct tls_session *tls_session_new(struct tls_context *context, int fd)
 void tls_session_free(struct tls_session *session)
 {
     SSL_free(session_of(session));
+}
+
+/* SSL_get_error tells by the thread's queue of errors, in which other code of the application may
+ * have left its own. */
+static void forget_errors(void)
+{
+    if (ERR_peek_error() != 0)
+        ERR_clear_error();
 }
 
 static enum tls_result result_of(SSL *session, int result)
@@ -107,6 +205,7 @@ static enum tls_result result_of(SSL *session, int result)
 enum tls_result tls_session_recv(struct tls_session *session, char *data, size_t size,
                                  size_t *ret_done)
 {
+    forget_errors();
     int result = SSL_read_ex(session_of(session), data, size, ret_done);
     return result == 1 ? TLS_OK : result_of(session_of(session), result);
 }
@@ -114,6 +213,7 @@ enum tls_result tls_session_recv(struct tls_session *session, char *data, size_t
 enum tls_result tls_session_send(struct tls_session *session, const char *data, size_t size,
                                  size_t *ret_done)
 {
+    forget_errors();
     int result = SSL_write_ex(session_of(session), data, size, ret_done);
     return result == 1 ? TLS_OK : result_of(session_of(session), result);
 }
@@ -125,6 +225,7 @@ bool tls_session_has_pending(const struct tls_session *session)
 
 void tls_session_shutdown(struct tls_session *session)
 {
+    forget_errors();
     SSL_shutdown(session_of(session));
     ERR_clear_error();
 }

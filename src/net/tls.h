@@ -13,7 +13,8 @@ enum cvn_error tls_context_new(const char *cert_file, const char *key_file,
                                struct tls_context **ret) __attribute__((warn_unused_result));
 void tls_context_free(struct tls_context *context);
 
-/* A server session on `fd`; NULL when memory has run out. */
+/* A server session on `fd`; NULL when memory has run out. Never raises SIGPIPE. To be freed before
+ * its context. */
 struct tls_session *tls_session_new(struct tls_context *context, int fd);
 void tls_session_free(struct tls_session *session);
 

@@ -1,7 +1,12 @@
 /*
- * A worker: one thread's loop and its turns. Within a turn callbacks read, decode and queue; at the turn's end
- * (libuv's prepare phase, just before it would sleep) timers fire, deferred tasks run, queued output is flushed and
- * closed connections are freed. Flushing is sliced, so that a broadcast to thousands does not starve input.
+ * A worker: one thread's loop and its turns. Within a turn callbacks read, decode and queue; at the
+ * turn's end (libuv's prepare phase, just before it would sleep) timers fire, deferred tasks run,
+ * queued output is flushed and closed connections are freed. Flushing is sliced, so that a
+ * broadcast to thousands does not starve input.
+ *
+ * On a caller's loop other code runs between our callbacks, on the same thread. After the end of a
+ * turn the worker counts as asleep: work that such code makes then wakes it up, however late in the
+ * loop's turn that is.
  *
  * Invariant: nothing is freed while a callback may still hold it; conn_dispose runs here only.
  */
@@ -12,6 +17,8 @@
 /* Rounds of tasks, flush and close before the loop looks at its input again, if they keep making work. */
 #define MAX_ROUNDS 8
 
+#define OWN_HANDLES 4 /* mailbox, prepare, idle, clock */
+
 static _Thread_local struct worker *current_worker;
 
 struct worker *worker_current(void)
@@ -21,14 +28,39 @@ struct worker *worker_current(void)
 
 void worker_enter(struct worker *worker)
 {
+    bool is_new = current_worker != worker;
     current_worker = worker;
+    worker->asleep = false;
     wheel_set_now(&worker->wheel, uv_now(worker->loop));
+    /* What this thread posted while it was not known to be ours comes before what it now hands over
+     * directly. */
+    if (is_new && !worker->owns_loop)
+        mailbox_deliver(worker);
+}
+
+static void on_idle(uv_idle_t *idle)
+{
+    (void)idle; /* its being active is its whole purpose */
+}
+
+void worker_wake_up(struct worker *worker)
+{
+    worker->asleep = false;
+    wheel_set_now(&worker->wheel, uv_now(worker->loop));
+    uv_idle_start(&worker->idle, on_idle);
+}
+
+static void rouse_for_timer(struct wheel *wheel)
+{
+    worker_rouse(CONTAINER_OF(wheel, struct worker, wheel));
 }
 
 void worker_defer(struct worker *worker, struct worker_task *task)
 {
-    if (!list_is_linked(&task->link))
-        list_append(&worker->tasks, &task->link);
+    if (list_is_linked(&task->link))
+        return;
+    worker_rouse(worker);
+    list_append(&worker->tasks, &task->link);
 }
 
 static void run_tasks(struct worker *worker)
@@ -65,11 +97,6 @@ static bool has_work(const struct worker *worker)
 {
     return !list_is_empty(&worker->tasks) || !list_is_empty(&worker->dirty) ||
            !list_is_empty(&worker->closing);
-}
-
-static void on_idle(uv_idle_t *idle)
-{
-    (void)idle; /* its being active is its whole purpose */
 }
 
 static void on_clock(uv_timer_t *clock)
@@ -112,8 +139,25 @@ static void on_prepare(uv_prepare_t *prepare)
         uv_idle_start(&worker->idle, on_idle);
     else
         uv_idle_stop(&worker->idle);
-    if (!worker->stopping)
-        arm_clock(worker);
+    if (worker->stopping)
+        return;
+    arm_clock(worker);
+    worker->asleep = !worker->owns_loop;
+}
+
+enum cvn_error worker_open(struct worker *worker)
+{
+    if (mailbox_init(&worker->mailbox, worker) != 0)
+        return CVN_ERR_SYSTEM;
+    /* These cannot fail. */
+    uv_prepare_init(worker->loop, &worker->prepare);
+    uv_idle_init(worker->loop, &worker->idle);
+    uv_timer_init(worker->loop, &worker->clock);
+    worker->prepare.data = worker->idle.data = worker->clock.data = worker;
+    uv_prepare_start(&worker->prepare, on_prepare);
+    worker->handles += OWN_HANDLES;
+    worker->is_open = true;
+    return CVN_OK;
 }
 
 enum cvn_error worker_init(struct worker *worker, unsigned index, uv_loop_t *loop)
@@ -139,16 +183,13 @@ enum cvn_error worker_init(struct worker *worker, unsigned index, uv_loop_t *loo
         worker->owns_loop = true;
     }
     wheel_init(&worker->wheel, uv_now(worker->loop));
-    error = CVN_ERR_SYSTEM;
-    if (mailbox_init(&worker->mailbox, worker) != 0)
-        goto fail;
-    /* These cannot fail. */
-    uv_prepare_init(worker->loop, &worker->prepare);
-    uv_idle_init(worker->loop, &worker->idle);
-    uv_timer_init(worker->loop, &worker->clock);
-    worker->prepare.data = worker->clock.data = worker;
-    uv_prepare_start(&worker->prepare, on_prepare);
-    return CVN_OK;
+    if (loop != NULL) {
+        worker->wheel.before_arm = rouse_for_timer;
+        return CVN_OK;
+    }
+    error = worker_open(worker);
+    if (error == CVN_OK)
+        return CVN_OK;
 
 fail:
     if (worker->owns_loop)
@@ -172,6 +213,11 @@ void worker_stop(struct worker *worker)
     uv_async_send(&worker->mailbox.wake);
 }
 
+static void on_own_closed(uv_handle_t *handle)
+{
+    worker_handle_closed(handle->data);
+}
+
 void worker_on_stop(struct worker *worker)
 {
     if (worker->stopping)
@@ -185,11 +231,23 @@ void worker_on_stop(struct worker *worker)
         dispose_closed(worker);
     }
     worker->stopping = true;
+    worker->asleep = false; /* for good */
     mailbox_close(&worker->mailbox);
-    uv_close((uv_handle_t *)&worker->mailbox.wake, NULL);
-    uv_close((uv_handle_t *)&worker->prepare, NULL);
-    uv_close((uv_handle_t *)&worker->idle, NULL);
-    uv_close((uv_handle_t *)&worker->clock, NULL);
+    if (current_worker == worker && !worker->owns_loop)
+        current_worker = NULL;
+    if (!worker->is_open)
+        return;
+    uv_close((uv_handle_t *)&worker->mailbox.wake, on_own_closed);
+    uv_close((uv_handle_t *)&worker->prepare, on_own_closed);
+    uv_close((uv_handle_t *)&worker->idle, on_own_closed);
+    uv_close((uv_handle_t *)&worker->clock, on_own_closed);
+}
+
+void worker_handle_closed(struct worker *worker)
+{
+    worker->handles--;
+    if (worker->handles == 0 && worker->stopping && worker->on_closed != NULL)
+        worker->on_closed(worker);
 }
 
 void worker_release(struct worker *worker)

@@ -1,6 +1,10 @@
 /*
- * One thread's world: a libuv loop, a clock read once a turn, a timer wheel, the connections, and the
- * end-of-turn work: flush every connection that has output, then free what was closed.
+ * One thread's world: a libuv loop, a clock read once a turn, a timer wheel, the connections, and
+ * the end-of-turn work: flush every connection that has output, then free what was closed.
+ *
+ * The loop is the worker's own or the caller's. On the caller's, other code runs between our
+ * callbacks and may make work (send, close, arm a timer) at any point of a turn: worker_rouse sees
+ * to it that the loop does not go to sleep on it.
  *
  * Everything here belongs to the worker's own thread, but for worker_post and worker_stop.
  */
@@ -45,15 +49,27 @@ struct worker {
     uint64_t clock_due_ms;
     atomic_bool stop_asked;
     bool stopping;
+    bool is_open; /* its handles are on the loop */
+    /* A caller's loop may be about to sleep, and the clock stands where it stood before. */
+    bool asleep;
+    unsigned handles; /* on the loop: its own, the listeners' and the connections' */
+    void (*on_closed)(struct worker *worker); /* the last of them has gone; may free the worker */
 };
 
-/* On a loop of its own when `loop` is NULL, else on the caller's. CVN_ERR_MEMORY, CVN_ERR_SYSTEM. */
+/* On a loop of its own when `loop` is NULL. Else on the caller's, which is left alone before
+ * worker_open, so that what may fail can be done between. CVN_ERR_MEMORY, CVN_ERR_SYSTEM. */
 enum cvn_error worker_init(struct worker *worker, unsigned index, uv_loop_t *loop);
+/* Puts the worker's handles on the caller's loop, where it lives until worker->on_closed.
+ * CVN_ERR_SYSTEM. */
+enum cvn_error worker_open(struct worker *worker);
 /* Runs an own loop until worker_stop has been called and every connection has gone. */
 void worker_run(struct worker *worker);
 /* Asks the worker to close its connections and end; any thread, at most once. */
 void worker_stop(struct worker *worker);
-/* Frees; after worker_run has returned (or before it was called). */
+/* The same at once; on the worker's thread, and not from a callback of a connection. */
+void worker_on_stop(struct worker *worker);
+/* Frees; after worker_run has returned (or before it was called), or when a caller's loop has no
+ * handle of it. */
 void worker_release(struct worker *worker);
 
 /* Runs `task` at the end of this turn, before output is flushed. Does nothing when it waits already. */
@@ -65,6 +81,18 @@ static inline void worker_task_cancel(struct worker_task *task)
 
 /* First thing in every callback from libuv: makes the clock current and this worker the thread's current one. */
 void worker_enter(struct worker *worker);
+
+void worker_wake_up(struct worker *worker);
+/* Before work is queued: from the caller's code on a caller's loop nothing else would tell the
+ * loop. */
+static inline void worker_rouse(struct worker *worker)
+{
+    if (worker->asleep)
+        worker_wake_up(worker);
+}
+
+/* In the close callback of a handle that was counted in worker->handles. */
+void worker_handle_closed(struct worker *worker);
 
 /* Hands `mail` to the worker; any thread. */
 void worker_post(struct worker *worker, struct mail *mail);

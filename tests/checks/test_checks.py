@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """The checks must fail on what they are for: each runs on a tiny tree that keeps the rules, then on one that breaks one rule."""
 import pathlib
+import shutil
 import subprocess
 import tempfile
 import unittest
@@ -115,14 +116,31 @@ const int cvn_three = 3;
 int hidden(void) { return 0; }
 """
 
-    def library(self, source):
+    def library(self, source, soname="lib.so.1.2", versioned=True):
         self.write("lib.c", source)
         file = self.root / "lib.so"
-        subprocess.run(["cc", "-shared", "-fPIC", "-fvisibility=hidden", "-o", file, self.root / "lib.c"], check=True)
+        self.write("lib.map", "CONVENE_1.2 { global: *; };\n")
+        options = [f"-Wl,-soname,{soname}", *([f"-Wl,--version-script={self.root}/lib.map"] if versioned else [])]
+        subprocess.run(["cc", "-shared", "-fPIC", "-fvisibility=hidden", *options, "-o", file, self.root / "lib.c"], check=True)
         return file
+
+    def archive(self, source):
+        self.write("lib.c", source)
+        subprocess.run(["cc", "-c", "-o", self.root / "lib.o", self.root / "lib.c"], check=True)
+        subprocess.run(["ar", "rc", self.root / "lib.a", self.root / "lib.o"], check=True)
+        return str(self.root / "lib.a")
 
     def test_a_good_library(self):
         self.assert_passes("check-symbols", self.library(self.SOURCE), self.root)
+
+    def test_versions(self):
+        self.assert_fails("no SONAME", "check-symbols", self.library(self.SOURCE, soname="lib.so"), self.root)
+        self.assert_fails("does not end in @@CONVENE_1.3: cvn_one", "check-symbols", self.library(self.SOURCE, soname="lib.so.1.3"), self.root)
+        self.assert_fails("does not end in @@CONVENE_1.2: cvn_two", "check-symbols", self.library(self.SOURCE, versioned=False), self.root)
+
+    def test_an_archive(self):
+        self.assert_fails("not ours to give: hidden", "check-symbols", self.archive(self.SOURCE), self.root)
+        self.assert_passes("check-symbols", self.archive(self.SOURCE.replace("int hidden", "static inline int hidden")), self.root)
 
     def test_a_foreign_name(self):
         source = self.SOURCE.replace("int hidden", "CVN_API int shown")
@@ -138,6 +156,55 @@ int hidden(void) { return 0; }
 
     def test_no_headers(self):
         self.assert_fails("nothing is declared", "check-symbols", self.library(self.SOURCE), self.root / "none")
+
+
+class ApiDocs(Tree):
+    GOOD = """/**
+ * @file
+ * Numbers.
+ */
+/** Public. */
+#define CVN_API
+
+/** Kinds. */
+enum cvn_kind {
+    CVN_EVEN, /**< divisible */
+    CVN_ODD   /**< not */
+};
+
+/** A number. */
+typedef struct cvn_number {
+    int value; /**< what it is */
+} cvn_number;
+
+/** Its kind. */
+CVN_API enum cvn_kind cvn_kind_of(cvn_number number);
+"""
+    FILES = {"include/convene/numbers.h": GOOD, "docs/embedding.md": "# Numbers\n"}
+
+    def setUp(self):
+        super().setUp()
+        if shutil.which("doxygen") is None:
+            self.skipTest("there is no doxygen")
+        self.write("docs/Doxyfile", (TOOLS.parent / "docs/Doxyfile").read_text())
+
+    def broken(self, old, new, reason):
+        with self.subTest(old=old):
+            self.assertIn(old, self.GOOD)
+            self.write("include/convene/numbers.h", self.GOOD.replace(old, new))
+            self.assert_fails(reason, "check-api-docs", self.root / "out", self.root)
+
+    def test_a_documented_header(self):
+        self.assert_passes("check-api-docs", self.root / "out", self.root)
+        self.assertIn("Its kind.", (self.root / "out/html/numbers_8h.html").read_text())
+
+    def test_what_is_missing(self):
+        self.broken("/** Its kind. */", "", "cvn_kind_of")
+        self.broken("/**< what it is */", "", "value")
+        self.broken("/**< not */", "", "CVN_ODD is not documented")
+        self.broken("/** Kinds. */", "", "cvn_kind")
+        self.broken(" * @file\n", "", "numbers.h: begins without")
+        self.broken("/** A number. */", "/** A number, see @ref nowhere. */", "nowhere")
 
 
 class PacketJourney(Tree):

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { connect as connectTls } from "node:tls";
 import { io } from "socket.io-client";
-import { Tcp } from "./support/raw.mjs";
+import { Polling, Tcp } from "./support/raw.mjs";
 import { daemonFile, once, Program, startDaemon, within } from "./support/server.mjs";
 
 function folder(t) {
@@ -152,6 +152,23 @@ test("SIGTERM and SIGINT tell every client and end in order", async (t) => {
     for (const [reason] of await Promise.all(lost)) assert.equal(reason, "transport close");
     assert.deepEqual(await program.exit(), { code: 0, signal: null }, program.output);
   }
+});
+
+test("a second signal does not wait for those who hold the stop up", async (t) => {
+  const program = new Program(daemonFile, ["--dev", "--port", "0", "--workers", "2", "--data", folder(t)]);
+  t.after(() => program.signal("SIGKILL"));
+  await program.listening();
+  const session = await Polling.open(program.url, "/socket.io/");
+  const slow = await Tcp.connect(program.port); // a body that never ends, so that its session's connection stays
+  await slow.write(`POST /socket.io/?EIO=4&transport=polling&sid=${session.sid} HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n4`);
+  const { socket, entered } = enter(program.url, "witness");
+  assert.equal((await entered).ok, true);
+  const lost = once(socket, "disconnect");
+  program.signal("SIGTERM");
+  await lost; // the stop has begun
+  program.signal("SIGTERM");
+  assert.deepEqual(await program.exit(), { code: 0, signal: null }, program.output);
+  slow.destroy();
 });
 
 test("serves TLS, and TLS only", async (t) => {

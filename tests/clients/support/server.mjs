@@ -117,6 +117,21 @@ export async function startContract(t, contract, { workers = 1, port = 0 } = {})
   return program.listening();
 }
 
+/** Runs one of the programs of examples/ for the length of a test. `fails`: it is not waited for. */
+export async function startExample(t, name, args = [], { port = 0, fails = false } = {}) {
+  const program = new Program(join(buildDir, `example-${name}`), [String(port), ...args]);
+  if (fails) return program;
+  let stopped = false;
+  program.stopNow = async () => {
+    stopped = true;
+    await program.stop();
+  };
+  t.after(async () => {
+    if (!stopped) await program.stop();
+  });
+  return program.listening();
+}
+
 /** Runs the daemon in development mode. */
 export async function startDaemon(t, dataDir, args = []) {
   if (!existsSync(daemonFile)) throw new Error(`${daemonFile} has not been built`);

@@ -120,16 +120,22 @@ static inline void make_pair(int type, int ret[2])
 }
 
 /* A connection on one end of a pair; the other end is *ret_peer. */
-static inline void ear_open(struct rig *rig, struct ear *ear, const struct conn_limits *limits,
-                            int type, int *ret_peer)
+static inline void ear_open_on(struct worker *worker, struct ear *ear,
+                               const struct conn_limits *limits, int type, int *ret_peer)
 {
     int ends[2];
     make_pair(type, ends);
     *ear = (struct ear){0};
-    ear->conn = conn_adopt(&rig->worker, ends[0], limits, NULL);
+    ear->conn = conn_adopt(worker, ends[0], limits, NULL);
     assert_non_null(ear->conn);
     conn_set_owner(ear->conn, &ear_events, ear);
     *ret_peer = ends[1];
+}
+
+static inline void ear_open(struct rig *rig, struct ear *ear, const struct conn_limits *limits,
+                            int type, int *ret_peer)
+{
+    ear_open_on(&rig->worker, ear, limits, type, ret_peer);
 }
 
 static inline void ear_free(struct ear *ear)

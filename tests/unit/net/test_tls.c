@@ -1,4 +1,5 @@
 /* TLS under a connection, spoken with by an OpenSSL client on the other end of a socket pair; and files that are none. */
+#include <signal.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
@@ -266,6 +267,72 @@ static void test_finish_sends_all_and_says_goodbye(void **state)
     ear_free(&ear);
 }
 
+static void handshake(struct rig *rig, struct peer *peer)
+{
+    while (SSL_do_handshake(peer->ssl) != 1) {
+        assert_int_equal(SSL_get_error(peer->ssl, -1), SSL_ERROR_WANT_READ);
+        rig_turns(rig, 1);
+    }
+}
+
+/* In a program that embeds the library SIGPIPE is not blocked, and would end it. */
+static void test_a_peer_that_has_gone_raises_no_signal(void **state)
+{
+    struct tls_context *context = context_of_test();
+    struct rig rig;
+    struct ear ear;
+    struct peer peer;
+    int fd;
+    (void)state;
+    signal(SIGPIPE, SIG_DFL);
+    rig_start(&rig);
+    ear_open_tls(&rig, &ear, context, &fd);
+    peer_open(&peer, fd);
+    handshake(&rig, &peer);
+    rig_turns(&rig, 3);
+    peer_close(&peer);
+    assert_true(conn_write(ear.conn, SLICE("nobody hears this")));
+    conn_flush(ear.conn);
+    UNTIL(&rig, ear.conn == NULL);
+    assert_int_equal(ear.reason, CONN_ERROR);
+    rig_end(&rig);
+    tls_context_free(context);
+    ear_free(&ear);
+}
+
+/* Nor is OpenSSL's queue of errors, by which it judges each call, always empty there. */
+static void test_errors_of_others_do_no_harm(void **state)
+{
+    struct tls_context *context = context_of_test();
+    struct rig rig;
+    struct ear ear;
+    struct peer peer;
+    int fd;
+    char got[16];
+    size_t size = 0;
+    (void)state;
+    rig_start(&rig);
+    ear_open_tls(&rig, &ear, context, &fd);
+    ear.also_on_data = echo;
+    peer_open(&peer, fd);
+    handshake(&rig, &peer);
+    rig_turns(&rig, 3); /* the handshake itself empties the queue */
+    assert_int_equal(SSL_write_ex(peer.ssl, "echo", 4, &size), 1);
+    while (SSL_read_ex(peer.ssl, got, sizeof got, &size) != 1) {
+        ERR_clear_error();
+        ERR_raise(ERR_LIB_USER, ERR_R_INTERNAL_ERROR);
+        rig_turns(&rig, 1);
+        ERR_clear_error();
+        assert_non_null(ear.conn);
+    }
+    assert_int_equal(size, 4);
+    peer_close(&peer);
+    UNTIL(&rig, ear.conn == NULL);
+    rig_end(&rig);
+    tls_context_free(context);
+    ear_free(&ear);
+}
+
 /* A peer that speaks something else, or goes away at any byte of its handshake. */
 static void test_broken_handshakes(void **state)
 {
@@ -332,6 +399,8 @@ int main(void)
         cmocka_unit_test(test_conflate_tls_1_2),
         cmocka_unit_test(test_conflate_tls_1_3),
         cmocka_unit_test(test_finish_sends_all_and_says_goodbye),
+        cmocka_unit_test(test_a_peer_that_has_gone_raises_no_signal),
+        cmocka_unit_test(test_errors_of_others_do_no_harm),
         cmocka_unit_test(test_broken_handshakes),
         cmocka_unit_test(test_wrong_files),
     };

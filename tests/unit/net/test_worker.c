@@ -186,6 +186,161 @@ static void test_memory_runs_out(void **state)
     }
 }
 
+/* --- On a loop of the caller's --- */
+
+struct host {
+    uv_loop_t loop;
+    uv_prepare_t late; /* runs after the worker's own, as it was started before */
+    struct worker worker;
+    void (*work)(struct host *host); /* once, in `late` */
+    struct alarm alarm;
+    struct job job;
+    struct ear ear;
+    unsigned closed, turns;
+};
+
+static void on_late(uv_prepare_t *late)
+{
+    struct host *host = late->data;
+    void (*work)(struct host * host) = host->work;
+    host->turns++;
+    host->work = NULL;
+    if (work != NULL)
+        work(host);
+}
+
+static void on_host_closed(struct worker *worker)
+{
+    CONTAINER_OF(worker, struct host, worker)->closed++;
+}
+
+static void host_start(struct host *host)
+{
+    memset(host, 0, sizeof *host);
+    assert_int_equal(uv_loop_init(&host->loop), 0);
+    uv_prepare_init(&host->loop, &host->late);
+    uv_prepare_start(&host->late, on_late);
+    uv_unref((uv_handle_t *)&host->late);
+    host->late.data = host;
+    assert_int_equal(worker_init(&host->worker, 0, &host->loop), CVN_OK);
+    assert_false(uv_loop_alive(&host->loop)); /* nothing before it is opened */
+    assert_int_equal(worker_open(&host->worker), CVN_OK);
+    host->worker.on_closed = on_host_closed;
+}
+
+static void host_end(struct host *host)
+{
+    worker_stop(&host->worker);
+    uv_run(&host->loop, UV_RUN_DEFAULT);
+    assert_int_equal(host->closed, 1);
+    assert_int_equal(host->worker.handles, 0);
+    assert_null(worker_current());
+    worker_release(&host->worker);
+    uv_close((uv_handle_t *)&host->late, NULL);
+    uv_run(&host->loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&host->loop), 0);
+}
+
+static void work_send(struct host *host)
+{
+    assert_true(conn_write(host->ear.conn, SLICE("late")));
+}
+
+static void work_close(struct host *host)
+{
+    conn_close(host->ear.conn, CONN_LOCAL_CLOSE);
+}
+
+static void work_defer(struct host *host)
+{
+    worker_defer(&host->worker, &host->job.task);
+}
+
+static void work_arm(struct host *host)
+{
+    wheel_arm(&host->worker.wheel, &host->alarm.timer, 0);
+}
+
+/* The worker's end of turn is over, and the loop goes to sleep without a limit unless it is told:
+ * each of these would hang. */
+static void test_work_that_comes_late_in_a_turn(void **state)
+{
+    struct host host;
+    int peer;
+    char got[8];
+    (void)state;
+    host_start(&host);
+    ear_open_on(&host.worker, &host.ear, &wide_limits, SOCK_STREAM, &peer);
+    host.alarm.timer.fire = on_alarm;
+    host.job = (struct job){.task.run = on_job, .worker = &host.worker};
+    uv_run(&host.loop, UV_RUN_NOWAIT);
+
+    host.work = work_send;
+    while (recv(peer, got, sizeof got, 0) != 4)
+        uv_run(&host.loop, UV_RUN_ONCE);
+    host.work = work_defer;
+    while (host.job.runs == 0)
+        uv_run(&host.loop, UV_RUN_ONCE);
+    host.work = work_arm;
+    while (host.alarm.fired == 0)
+        uv_run(&host.loop, UV_RUN_ONCE);
+    host.work = work_close;
+    while (host.ear.conn != NULL)
+        uv_run(&host.loop, UV_RUN_ONCE);
+    close(peer);
+    host_end(&host);
+    ear_free(&host.ear);
+}
+
+/* Delays count from when the caller's code arms them, not from when the loop went to sleep. */
+static void test_the_clock_of_a_callers_loop(void **state)
+{
+    struct host host;
+    struct alarm alarm = {.timer.fire = on_alarm};
+    (void)state;
+    host_start(&host);
+    uv_run(&host.loop, UV_RUN_NOWAIT);
+    uint64_t before_ms = worker_now_ms(&host.worker);
+    do
+        uv_update_time(&host.loop);
+    while (uv_now(&host.loop) < before_ms + 3);
+    assert_int_equal(worker_now_ms(&host.worker), before_ms);
+    wheel_arm(&host.worker.wheel, &alarm.timer, 10);
+    assert_int_equal(alarm.timer.due_ms, uv_now(&host.loop) + 10);
+    wheel_cancel(&host.worker.wheel, &alarm.timer);
+    host_end(&host);
+}
+
+/* A thread that runs two workers posts to the one that is not its current one; that mail must not
+ * be overtaken. */
+static void test_mail_is_delivered_before_direct_calls(void **state)
+{
+    struct host host;
+    (void)state;
+    host_start(&host);
+    struct inbox inbox = {.worker = &host.worker};
+    struct letter letter = {.mail = {.deliver = on_letter, .discard = on_letter_discarded},
+                            .inbox = &inbox};
+    assert_null(worker_current());
+    worker_post(&host.worker, &letter.mail);
+    worker_enter(&host.worker);
+    assert_ptr_equal(worker_current(), &host.worker);
+    assert_int_equal(inbox.delivered, 1);
+    host_end(&host);
+}
+
+static void test_a_callers_loop_without_the_worker(void **state)
+{
+    uv_loop_t loop;
+    struct worker worker;
+    (void)state;
+    assert_int_equal(uv_loop_init(&loop), 0);
+    assert_int_equal(worker_init(&worker, 0, &loop), CVN_OK);
+    worker_release(&worker); /* never opened: the loop knows nothing of it */
+    assert_false(uv_loop_alive(&loop));
+    assert_int_equal(uv_loop_close(&loop), 0);
+}
+
 /* --- Connections that change worker --- */
 
 struct second {
@@ -311,6 +466,10 @@ int main(void)
         cmocka_unit_test(test_the_loop_wakes_for_timers),
         cmocka_unit_test(test_own_thread),
         cmocka_unit_test(test_memory_runs_out),
+        cmocka_unit_test(test_work_that_comes_late_in_a_turn),
+        cmocka_unit_test(test_the_clock_of_a_callers_loop),
+        cmocka_unit_test(test_mail_is_delivered_before_direct_calls),
+        cmocka_unit_test(test_a_callers_loop_without_the_worker),
         cmocka_unit_test(test_move),
         cmocka_unit_test(test_move_to_a_worker_that_has_stopped),
         cmocka_unit_test(test_move_without_memory),
