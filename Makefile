@@ -19,7 +19,7 @@ test: ## install what is missing, build and run every test (PARTS="unit clients"
 	@tools/bootstrap test
 	@tools/test $(PARTS)
 
-bench: ## measure against the Node reference server (QUICK=1: under a minute)
+bench: ## measure against the reference server on Node and on Bun (QUICK=1: about a minute)
 	@tools/bootstrap bench
 	@tools/build release
 	@bench/run

@@ -91,6 +91,8 @@ void load_client_send(struct load_client *client, cvn_slice packet);
 void load_client_on_packet(struct load_client *client, cvn_slice packet);
 size_t load_client_on_bytes(struct load_client *client, struct load_conn *conn, char *data,
                             size_t size);
+/* Whether the server may end the connection now. */
+bool load_client_may_end(const struct load_client *client, const struct load_conn *conn);
 void load_client_on_end(struct load_client *client, struct load_conn *conn);
 
 void load_ws_open(struct load_client *client);
@@ -159,8 +161,11 @@ struct load {
 /* Runs everything and prints the figures. */
 void load_run(struct load *load);
 void load_settled(struct load_client *client);
-/* One unit of work is done, `since_ns` being when it began or should have begun. */
+/* One unit of work is done, which began at `since_ns`. */
 void load_count(struct load *load, uint64_t since_ns);
+/* The same for work that was to begin at `due_ns`, whatever the server did. Its latency belongs to the window in which it was due,
+ * however late it arrives: a server that stalls is not spared what it delivers when the window is over. */
+void load_count_due(struct load *load, uint64_t due_ns);
 static inline bool load_is_sending(const struct load *load)
 {
     return load->phase == LOAD_WARM || load->phase == LOAD_MEASURE;

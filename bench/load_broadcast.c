@@ -1,7 +1,8 @@
 /*
  * broadcast: one room, its first `publishers` members publish to it. rooms: many small ones, the first member of each publishes.
  * Closed loop: the next publication when every member has the last one. Open loop (--rate): publications at fixed times, whatever
- * the server does; latency counts from the intended time, so a server that stalls is not spared the ones it delayed.
+ * the server does; latency counts from the intended time, so a server that stalls is not spared the ones it delayed, not even those
+ * that arrive when the measuring is over.
  * Every member must get every publication of its room once, in the publisher's order.
  */
 #include <stdlib.h>
@@ -91,20 +92,24 @@ static void start(struct load *load)
     }
 }
 
-/* Open loop: publishes what is due. */
+/* Open loop: publishes what is due. At the end of the measuring that is what fell due while the last turn was busy. */
 static uint64_t on_turn(struct load *load)
 {
     struct rooms *rooms = load->own;
     uint64_t wake_ns = LOAD_NEVER;
-    if (load->options.rate == 0 || !load_is_sending(load))
+    if (load->options.rate == 0 || load->phase == LOAD_SETTLE)
         return wake_ns;
     uint64_t now_ns = load_clock();
+    uint64_t end_ns = load->phase == LOAD_DRAIN ? load->measure_end_ns : LOAD_NEVER;
     for (unsigned i = 0; i < rooms->room_count * rooms->publishers; i++) {
         struct publisher *publisher = &rooms->all[i];
         uint64_t due_ns;
-        while ((due_ns = publisher->first_ns + publisher->next * publisher->interval_ns) <= now_ns)
+        while ((due_ns = publisher->first_ns + publisher->next * publisher->interval_ns) <=
+                   now_ns &&
+               due_ns < end_ns)
             publish(load, publisher);
-        wake_ns = due_ns < wake_ns ? due_ns : wake_ns;
+        if (due_ns < end_ns && due_ns < wake_ns)
+            wake_ns = due_ns;
     }
     return wake_ns;
 }
@@ -145,7 +150,10 @@ static void on_packet(struct load_client *client, char type, cvn_slice rest)
         load_fail("connection %u: publication %llu was never made", client->index,
                   (unsigned long long)number);
     ++*expected;
-    load_count(load, publisher->first_ns + number * publisher->interval_ns);
+    if (load->options.rate == 0)
+        load_count(load, publisher->first_ns);
+    else
+        load_count_due(load, publisher->first_ns + number * publisher->interval_ns);
     load->inflight--;
     if (--publisher->missing == 0 && load->options.rate == 0 && load_is_sending(load))
         publish(load, publisher);

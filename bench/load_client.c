@@ -99,6 +99,14 @@ size_t load_client_on_bytes(struct load_client *client, struct load_conn *conn, 
     return load_ws_on_bytes(client, data, size);
 }
 
+/* When the client said goodbye; and over polling, the connection of the POSTs when it has been idle for longer than the server
+ * keeps it: the next POST opens another one. */
+bool load_client_may_end(const struct load_client *client, const struct load_conn *conn)
+{
+    return client->state == LOAD_LEAVING ||
+           (client->load->options.polling && conn == &client->conns[1] && !client->is_posting);
+}
+
 void load_client_on_end(struct load_client *client, struct load_conn *conn)
 {
     load_conn_close(conn, false);

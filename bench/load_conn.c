@@ -85,7 +85,7 @@ static void flush(struct load *load, struct load_conn *conn)
     if (sent < 0 && errno == EAGAIN)
         sent = 0;
     if (sent < 0) {
-        if (conn->client->state != LOAD_LEAVING)
+        if (!load_client_may_end(conn->client, conn))
             load_fail("connection %u: cannot send: %s", conn->client->index, strerror(errno));
         load_client_on_end(conn->client, conn);
         return;
@@ -113,7 +113,7 @@ static void receive(struct load_conn *conn)
     if (got < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (got <= 0) {
-        if (conn->client->state != LOAD_LEAVING)
+        if (!load_client_may_end(conn->client, conn))
             load_fail("connection %u was closed by the server%s%s", conn->client->index,
                       got < 0 ? ": " : "", got < 0 ? strerror(errno) : "");
         load_client_on_end(conn->client, conn);

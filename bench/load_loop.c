@@ -1,6 +1,7 @@
 /*
  * The loop, and the phases of a run: all clients settle; the work starts and warms up; a window of time is measured; what the
- * server still owes must arrive. Only work that was done within the window is counted, and the CPU used within it.
+ * server still owes must arrive. Only work that was done within the window is counted, and the CPU used within it; latencies at a
+ * fixed rate are of what was due within it.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -64,6 +65,18 @@ void load_count(struct load *load, uint64_t since_ns)
     load->now_ns = load_clock();
     load_hist_add(&load->latencies, load->now_ns > since_ns ? load->now_ns - since_ns : 0);
     load->count++;
+}
+
+void load_count_due(struct load *load, uint64_t due_ns)
+{
+    if (load->phase == LOAD_MEASURE)
+        load->count++;
+    else if (load->phase != LOAD_DRAIN || due_ns >= load->measure_end_ns)
+        return;
+    if (due_ns < load->measure_start_ns) /* the warm-up's */
+        return;
+    load->now_ns = load_clock();
+    load_hist_add(&load->latencies, load->now_ns > due_ns ? load->now_ns - due_ns : 0);
 }
 
 static uint64_t nanos(double seconds)
@@ -166,11 +179,11 @@ static void report(const struct load *load)
            load->mode->name, options->polling ? "polling" : "websocket", load->client_count,
            options->bytes, seconds, (unsigned long long)load->count);
     if (load->count > 0)
-        printf(",\"per_second\":%.0f,\"p50_us\":%.1f,\"p99_us\":%.1f,\"p999_us\":%.1f,"
-               "\"max_us\":%.1f",
-               count / seconds, MICROSECONDS(load_hist_at(hist, 0.5)),
-               MICROSECONDS(load_hist_at(hist, 0.99)), MICROSECONDS(load_hist_at(hist, 0.999)),
-               MICROSECONDS(hist->max));
+        printf(",\"per_second\":%.0f", count / seconds);
+    if (hist->count > 0)
+        printf(",\"p50_us\":%.1f,\"p99_us\":%.1f,\"p999_us\":%.1f,\"max_us\":%.1f",
+               MICROSECONDS(load_hist_at(hist, 0.5)), MICROSECONDS(load_hist_at(hist, 0.99)),
+               MICROSECONDS(load_hist_at(hist, 0.999)), MICROSECONDS(hist->max));
     if (options->pid != 0)
         printf(",\"server_cpu_s\":%.2f,\"rss_bytes\":%llu", load->cpu_used,
                (unsigned long long)load->rss_end);

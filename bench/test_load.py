@@ -3,9 +3,11 @@
 
 Run by CTest with CONVENE_BUILD_DIR; checks counts and errors, never times.
 """
+import http.server
 import json
 import os
 import pathlib
+import queue
 import signal
 import socket
 import subprocess
@@ -100,6 +102,7 @@ class Convene(Modes, unittest.TestCase):
         self.works("echo", "--connections", "5", "--depth", "4", "--polling")
         self.works("connect", "--connections", "5", "--polling")
         self.works("broadcast", "--members", "20", "--publishers", "2", "--polling")
+        self.works("rooms", "--rooms", "5", "--members", "3", "--polling")
         self.figures("idle", "--connections", "20", "--polling")
 
 
@@ -124,6 +127,92 @@ def read_frame(stream):
     return bytes(byte ^ mask[i % 4] for i, byte in enumerate(data)).decode()
 
 
+HANDSHAKE = (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+             b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n")
+
+
+class Stalls(unittest.TestCase):
+    """A server of one connection that delivers nothing for as long as publications come, and then all of them."""
+
+    SILENCE = 0.4
+
+    def serve(self, listener):
+        received = queue.SimpleQueue()
+        with listener, listener.accept()[0] as peer, peer.makefile("rb") as stream:
+            while stream.readline() != b"\r\n":
+                pass
+            peer.sendall(HANDSHAKE + frame('0{"sid":"abc"}'))
+            reader = threading.Thread(target=lambda: [*map(received.put, iter(lambda: read_frame(stream), None)),
+                                                      received.put(None)])
+            reader.start()
+            kept = []
+            while True:
+                try:
+                    message = received.get(timeout=self.SILENCE)
+                except queue.Empty:
+                    peer.sendall(b"".join(map(frame, kept)))
+                    kept.clear()
+                    continue
+                if message is None:
+                    break
+                if message == "40":
+                    peer.sendall(frame('40{"sid":"def"}'))
+                elif "join" in message:
+                    peer.sendall(frame("430[]"))
+                else:
+                    kept.append('42["msg",' + message.split(",")[2])
+            reader.join()
+
+    def test_what_it_delayed_counts(self):
+        # All of it arrives when the measured window is over. Without its latencies the server would look like an idle one.
+        listener = socket.create_server(("127.0.0.1", 0))
+        thread = threading.Thread(target=self.serve, args=[listener])
+        thread.start()
+        done = load(listener.getsockname()[1], "broadcast", "--members", "1", "--rate", "200")
+        thread.join(30)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertGreater(json.loads(done.stdout)["p50_us"], self.SILENCE * 0.9e6)
+
+
+class Impatient(unittest.TestCase):
+    """A polling server that ends every connection of a POST behind its answer, as others do when their keep-alive time is over."""
+
+    def test_the_next_post_opens_another(self):
+        polls, posts = queue.SimpleQueue(), []
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def answer(self, body):
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body.encode())
+
+            def do_GET(self):
+                self.answer(polls.get() if "sid=" in self.path else '0{"sid":"abc"}')
+
+            def do_POST(self):
+                packet = self.rfile.read(int(self.headers["Content-Length"])).decode()
+                posts.append(self.client_address)
+                self.answer("ok")
+                self.connection.shutdown(socket.SHUT_WR)
+                self.close_connection = True
+                self.rfile.read()  # until the client has noticed
+                polls.put('40{"sid":"def"}' if packet == "40" else packet.replace('"echo",', "").replace("42", "43", 1))
+
+            def log_message(self, *_):
+                pass
+
+        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+            threading.Thread(target=server.serve_forever, args=[0.01]).start()
+            done = load(server.server_address[1], "echo", "--connections", "1", "--polling", "--messages", "3")
+            server.shutdown()
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertGreaterEqual(json.loads(done.stdout)["count"], 1)
+        self.assertEqual(len(set(posts)), len(posts))
+
+
 class Errs(unittest.TestCase):
     """A server of one connection that answers the third message as `answer(message)` says: a list of frames."""
 
@@ -134,8 +223,7 @@ class Errs(unittest.TestCase):
             with listener, listener.accept()[0] as peer, peer.makefile("rb") as stream:
                 while stream.readline() != b"\r\n":
                     pass
-                peer.sendall(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                             b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n" + frame('0{"sid":"abc"}'))
+                peer.sendall(HANDSHAKE + frame('0{"sid":"abc"}'))
                 number = 0
                 try:
                     while (message := read_frame(stream)) is not None:
