@@ -82,7 +82,8 @@ CVN_API enum cvn_error cvn_on_disconnect(cvn_namespace *nsp, cvn_disconnect_fn f
  * The output queued for the socket's connection has risen above send_high_water, because its client
  * reads slower than it is sent to: the application may send less, or only what matters
  * (CVN_VOLATILE, cvn_target.conflate). Each socket hears of it once, and again only after the
- * cvn_on_drain handlers. At the end of the worker's turn; what rose and fell within one is not told.
+ * cvn_on_drain handlers. At the end of the worker's turn; what rose and fell within one is not
+ * told.
  */
 CVN_API enum cvn_error cvn_on_high_water(cvn_namespace *nsp, cvn_connection_fn fn, void *data);
 /** After cvn_on_high_water: no more than send_low_water is queued again. Sockets that leave before
