@@ -64,13 +64,13 @@ static bool polling_gather(struct eio_session *session, struct buf *body)
     size_t max = session->server->options->send_max;
     struct message *packet;
 
-    while ((packet = outq_front(&session->queue)) != NULL) {
+    while ((packet = outq_front(session->queue)) != NULL) {
         size_t cost = eio_payload_cost(packet);
         if (body->size > 0 && cost > max - body->size)
             break;
         if (!eio_payload_append(body, packet))
             return false;
-        message_unref(outq_pop(&session->queue));
+        message_unref(outq_pop(session->queue));
         if (body->size >= max)
             break;
     }
@@ -81,7 +81,7 @@ static bool polling_gather(struct eio_session *session, struct buf *body)
 static size_t polling_body_max(const struct eio_session *session)
 {
     /* base64 makes 4 bytes of 3; the first packet is always taken. */
-    return session->server->options->send_max / 3 * 4 + session->queue.bytes / 3 * 4 + 64;
+    return session->server->options->send_max / 3 * 4 + session->queue->bytes / 3 * 4 + 64;
 }
 
 void eio_polling_answer(struct eio_session *session, char last)
@@ -95,8 +95,8 @@ void eio_polling_answer(struct eio_session *session, char last)
     list_remove(&session->ready_link);
 
     buf_init(&body, polling_body_max(session));
-    bool is_whole = buf_reserve(&body, session->queue.bytes + 2) && polling_gather(session, &body);
-    if (is_whole && last != 0 && session->queue.count == 0) {
+    bool is_whole = buf_reserve(&body, session->queue->bytes + 2) && polling_gather(session, &body);
+    if (is_whole && last != 0 && session->queue->count == 0) {
         if (body.size > 0)
             buf_append_byte(&body, EIO_SEPARATOR);
         is_whole = buf_append_byte(&body, last);
@@ -116,16 +116,16 @@ void eio_polling_flush(struct eio_session *session)
     bool is_closing = session->state == EIO_STATE_CLOSING;
 
     if (session->poll == NULL || session->state == EIO_STATE_ENDED ||
-        (session->queue.count == 0 && !is_closing))
+        (session->queue->count == 0 && !is_closing))
         return;
     if (is_closing) {
         eio_polling_answer(session, '0' + EIO_CLOSE);
-        if (session->queue.count == 0)
+        if (session->queue->count == 0)
             eio_session_end(session, (enum eio_reason)session->reason);
         return;
     }
     eio_polling_answer(session, 0);
-    if (session->state == EIO_STATE_OPEN && session->queue.count == 0 &&
+    if (session->state == EIO_STATE_OPEN && session->queue->count == 0 &&
         session->server->events->on_drain != NULL)
         session->server->events->on_drain(session);
 }

@@ -31,7 +31,10 @@ struct eio_session *eio_session_new(struct eio_server *server, enum eio_transpor
         return NULL;
     session->server = server;
     session->timer.fire = session_on_timer;
-    outq_init(&session->queue);
+    session->queue = mem_alloc(sizeof *session->queue);
+    if (session->queue == NULL)
+        goto fail;
+    outq_init(session->queue);
     session->transport = (uint8_t)transport;
     session->state = EIO_STATE_OPEN;
     snprintf(session->address, sizeof session->address, "%s", address);
@@ -40,18 +43,29 @@ struct eio_session *eio_session_new(struct eio_server *server, enum eio_transpor
     bytes[0] = (uint8_t)server->worker->index;
     rand_bytes(bytes + 1, sizeof bytes - 1);
     base64url_encode15(bytes, session->id);
-    if (!map_put(&server->sessions, session)) {
-        mem_free(session);
-        return NULL;
-    }
+    if (!map_put(&server->sessions, session))
+        goto fail;
     list_append(&server->live, &session->link);
     server->count++;
     return session;
+
+fail:
+    eio_session_free(session);
+    return NULL;
+}
+
+void eio_session_free_queue(struct eio_session *session)
+{
+    if (session->queue == NULL)
+        return;
+    outq_release(session->queue);
+    mem_free(session->queue);
+    session->queue = NULL;
 }
 
 void eio_session_free(struct eio_session *session)
 {
-    outq_release(&session->queue);
+    eio_session_free_queue(session);
     mem_free(session);
 }
 
@@ -169,7 +183,7 @@ void eio_session_receive(struct eio_session *session, const struct eio_packet *p
 
 size_t eio_session_queued(const struct eio_session *session)
 {
-    size_t queued = session->queue.bytes;
+    size_t queued = session->queue != NULL ? session->queue->bytes : 0;
     if (session->ws != NULL)
         queued += conn_queued(ws_conn_conn(session->ws));
     return queued;
@@ -186,14 +200,14 @@ void eio_session_set_water(struct eio_session *session, bool is_high)
 
 void eio_session_after_take(struct eio_session *session)
 {
-    if (session->is_high && session->queue.bytes <= session->server->options->send_low_water)
+    if (session->is_high && session->queue->bytes <= session->server->options->send_low_water)
         eio_session_set_water(session, false);
 }
 
 /* Whether a volatile packet must be dropped. A WebSocket's connection judges that itself. */
 static bool session_is_busy(const struct eio_session *session)
 {
-    if (session->queue.bytes > session->server->options->send_high_water)
+    if (session->queue->bytes > session->server->options->send_high_water)
         return true;
     return session->transport == EIO_POLLING &&
            (session->poll == NULL || session->upgrade != NULL); /* not there to take it at once */
@@ -203,7 +217,7 @@ static bool session_is_busy(const struct eio_session *session)
  * turn that produces much is not taken for a client that reads little. */
 static bool session_may_enqueue(struct eio_session *session, size_t size)
 {
-    if (size <= session->server->options->send_max - session->queue.bytes)
+    if (size <= session->server->options->send_max - session->queue->bytes)
         return true;
     eio_session_end(session, EIO_SLOW_CONSUMER);
     return false;
@@ -220,7 +234,7 @@ static bool session_after_enqueue(struct eio_session *session, bool is_queued)
         list_append(&session->server->ready, &session->ready_link);
         eio_server_schedule(session->server);
     }
-    if (session->queue.bytes > session->server->options->send_high_water)
+    if (session->queue->bytes > session->server->options->send_high_water)
         eio_session_set_water(session, true);
     return true;
 }
@@ -234,7 +248,7 @@ bool eio_session_send(struct eio_session *session, struct message *packet)
     if ((packet->flags & MESSAGE_VOLATILE) != 0 && session_is_busy(session))
         return false;
     return session_may_enqueue(session, packet->size) &&
-           session_after_enqueue(session, outq_push(&session->queue, packet, 0));
+           session_after_enqueue(session, outq_push(session->queue, packet, 0));
 }
 
 bool eio_session_send_conflated(struct eio_session *session, struct message *const *unit,
@@ -245,10 +259,10 @@ bool eio_session_send_conflated(struct eio_session *session, struct message *con
     if (session->ws != NULL)
         return ws_conn_send_conflated(session->ws, unit, ret_replaced);
 
-    size_t replaced = outq_replace(&session->queue, unit), size = 0;
+    size_t replaced = outq_replace(session->queue, unit), size = 0;
     *ret_replaced = replaced;
     if (replaced > 0) /* a larger one may have taken the place of a smaller */
-        return session->queue.bytes <= session->server->options->send_max
+        return session->queue->bytes <= session->server->options->send_max
                    ? session_after_enqueue(session, true)
                    : session_may_enqueue(session, SIZE_MAX);
     if ((unit[0]->flags & MESSAGE_VOLATILE) != 0 && session_is_busy(session))
@@ -256,7 +270,7 @@ bool eio_session_send_conflated(struct eio_session *session, struct message *con
     for (unsigned i = 0; i <= unit[0]->followers; i++)
         size += unit[i]->size;
     return session_may_enqueue(session, size) &&
-           session_after_enqueue(session, outq_push_unit(&session->queue, unit));
+           session_after_enqueue(session, outq_push_unit(session->queue, unit));
 }
 
 /* --- The end --- */
@@ -306,7 +320,8 @@ void eio_session_end(struct eio_session *session, enum eio_reason reason)
     eio_upgrade_cancel(session);
     eio_websocket_release(session, (enum eio_reason)session->reason);
     eio_polling_release(session, session_last_packet(session));
-    outq_release(&session->queue);
+    if (session->queue != NULL)
+        outq_release(session->queue);
 }
 
 /* --- Small questions --- */

@@ -73,11 +73,12 @@ struct eio_session {
     struct http_request *poll;   /* the pending GET */
     struct http_request *post;   /* the POST whose body is being read */
     struct eio_upgrade *upgrade; /* a WebSocket that probes */
-    struct outq queue;           /* packets for the next poll, or for a WebSocket not there yet */
-    uint8_t state;               /* enum eio_state */
-    uint8_t transport;           /* enum eio_transport */
-    uint8_t reason;              /* enum eio_reason, from EIO_STATE_CLOSING on */
-    bool is_announced;           /* on_open was called, so on_close must be */
+    struct outq
+        *queue; /* packets for the next poll, or for a WebSocket not there yet; NULL once it is */
+    uint8_t state;     /* enum eio_state */
+    uint8_t transport; /* enum eio_transport */
+    uint8_t reason;    /* enum eio_reason, from EIO_STATE_CLOSING on */
+    bool is_announced; /* on_open was called, so on_close must be */
     bool awaits_pong;
     bool is_extended; /* the pong's deadline was moved once already */
     bool is_high;     /* on_water(high) was told, on_water(low) not yet */
@@ -147,6 +148,8 @@ void eio_session_receive(struct eio_session *session, const struct eio_packet *p
 /* Ends the session now, whatever its state: a pending poll takes home what is queued and a close packet, a WebSocket is closed,
  * on_close follows at the end of the turn. A session that was closing keeps the reason it was closed with. */
 void eio_session_end(struct eio_session *session, enum eio_reason reason);
+/* For good: the transport is a WebSocket, or all is over. */
+void eio_session_free_queue(struct eio_session *session);
 /* The level of its output has crossed a mark: tells the layer above when that is news. */
 void eio_session_set_water(struct eio_session *session, bool is_high);
 /* Some of the queue has left. */

@@ -184,24 +184,22 @@ out:
 /* What waited for polls. A packet with a key keeps it: a newer one may still take its place. */
 static void websocket_send_queue(struct eio_session *session, struct ws_conn *ws)
 {
-    struct outq queue = session->queue;
     struct message *unit[1 + UINT8_MAX];
     size_t replaced;
 
-    outq_init(&session->queue);
-    while ((unit[0] = outq_pop(&queue)) != NULL) {
+    while ((unit[0] = outq_pop(session->queue)) != NULL) {
         unsigned count = 1;
         if ((unit[0]->flags & MESSAGE_CONFLATE) == 0) {
             ws_conn_send(ws, unit[0]);
         } else {
             for (; count <= unit[0]->followers; count++)
-                unit[count] = outq_pop(&queue);
+                unit[count] = outq_pop(session->queue);
             ws_conn_send_conflated(ws, unit, &replaced);
         }
         while (count > 0)
             message_unref(unit[--count]);
     }
-    outq_release(&queue);
+    eio_session_free_queue(session);
     if (session->is_high && !conn_is_high(ws_conn_conn(ws)))
         eio_session_set_water(session, false);
 }
