@@ -34,6 +34,7 @@ enum ws_conn_state {
 
 struct ws_conn {
     struct conn *conn;
+    struct ws_deflate *deflate; /* NULL: not negotiated */
     const struct ws_events *events;
     void *owner;
     const struct ws_limits *limits;
@@ -54,7 +55,6 @@ struct ws_conn {
     struct message
         *pong; /* the answer to the latest ping, while too many before it are still queued */
     struct timer close_timer;
-    struct ws_deflate *deflate; /* NULL: not negotiated */
 };
 
 static uint64_t close_timeout_ms(const struct ws_conn *ws)
