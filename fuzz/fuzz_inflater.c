@@ -18,7 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
     } while (0)
 
 #define MAX_TEXT 4096
-#define MARK      'x'
+#define MARK     'x'
 
 static struct inflater inflater;
 static struct deflater deflater = {.window_bits = DEFLATER_MAX_WINDOW};
