@@ -62,7 +62,7 @@ static enum inflater_result feed(z_stream *stream, const void *data, size_t size
     stream->next_in = data;
     stream->avail_in = (uInt)size;
     for (;;) {
-        Bytef beyond; /* one byte more than is allowed: is there any? */
+        Bytef beyond = 0; /* one byte more than is allowed: is there any? */
         bool is_full = ret->size == ret->max;
         if (!is_full && !make_room(ret))
             return INFLATER_NO_MEMORY;
