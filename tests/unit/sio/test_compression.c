@@ -126,6 +126,40 @@ static void test_binary(void **state)
     crowd_free(&crowd);
 }
 
+/* Compressed events take each other's place as others do, attachments and all. */
+static void test_conflated(void **state)
+{
+    struct crowd crowd = crowd_new();
+    char json[5000], packet[5000], with_bytes[6000], expected[6000], zeros[1000] = {0};
+    cvn_slice attachment = slice_of(zeros, sizeof zeros);
+    cvn_target keyed = {.nsp = crowd.root, .conflate = "k"};
+    cvn_target other = {.nsp = crowd.root, .conflate = "other"};
+    (void)state;
+    make_event(3000, json, packet);
+    snprintf(with_bytes, sizeof with_bytes, "%s,{\"_placeholder\":true,\"num\":0}", json);
+    snprintf(expected, sizeof expected, "451-[\"e\",%s]", with_bytes);
+    cvn_args binary = {
+        .json = cvn_str(with_bytes), .attachments = &attachment, .attachment_count = 1};
+    for (int i = 0; i < 3; i++) { /* within one turn */
+        assert_int_equal(cvn_emit(&keyed, "e", binary), CVN_OK);
+        assert_int_equal(cvn_emit(&keyed, "e", cvn_json(json)), CVN_OK);
+    }
+    for (unsigned i = 0; i < 3; i++) {
+        assert_frame(crowd.clients[i], i < 2 ? 0xc1 : 0x81, cvn_str(packet));
+        assert_ws_silent(crowd.clients[i]);
+    }
+    assert_int_equal(cvn_emit(&keyed, "e", cvn_json(json)), CVN_OK);
+    assert_int_equal(cvn_emit(&other, "e", cvn_json(json)), CVN_OK);
+    assert_int_equal(cvn_emit(&keyed, "e", binary), CVN_OK);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_frame(crowd.clients[i], i < 2 ? 0xc1 : 0x81, cvn_str(expected));
+        assert_frame(crowd.clients[i], i < 2 ? 0xc2 : 0x82, attachment);
+        assert_frame(crowd.clients[i], i < 2 ? 0xc1 : 0x81, cvn_str(packet));
+        assert_ws_silent(crowd.clients[i]);
+    }
+    crowd_free(&crowd);
+}
+
 /* However many receive it, no more is allocated (and so compressed) than for one. */
 static void test_once(void **state)
 {
@@ -157,6 +191,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_emit),
         cmocka_unit_test(test_binary),
+        cmocka_unit_test(test_conflated),
         cmocka_unit_test(test_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
