@@ -86,6 +86,7 @@ static bool assemble(struct daemon *daemon)
         .tls_key_file = settings->tls_key,
         .origins = settings->origin_count > 0 ? settings->origins : NULL,
         .client_dir = settings->client_dir,
+        .websocket_compression = settings->compression,
         .log = on_log,
     };
     daemon->server = cvn_server_new(&options);

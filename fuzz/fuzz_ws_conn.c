@@ -1,7 +1,8 @@
 /*
  * The WebSocket connection over a TCP connection that the target moves by hand. The same stream, whole and in pieces, must
  * make the layer above hear the same and the peer receive the same. The first letter of a message says what the layer
- * above does in the callback. The first byte of the input chooses the pieces, the rest is the stream.
+ * above does in the callback. The first byte of the input chooses the pieces and, with its top bit, that compression was negotiated;
+ * the rest is the stream.
  */
 #include "../tests/unit/ws/fake_conn.h"
 #include "base/utf8.h"
@@ -17,6 +18,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
     } while (0)
 
 #define MAX_MESSAGE 300
+#define COMPRESSED  0x80 /* in the first byte */
+
+static struct ws_deflate deflate;
 
 struct peer {
     struct conn conn;
@@ -74,13 +78,14 @@ static const struct ws_events events = {.on_message = on_message, .on_close = on
 static const struct ws_limits limits = {.max_message = MAX_MESSAGE, .max_fragments = 6};
 
 /* What was sent must be frames of a server, with at most one close frame, at the end. */
-static void check_sent(const struct peer *peer)
+static void check_sent(const struct peer *peer, bool compressed)
 {
     struct ws_decoder decoder;
     struct ws_frame frame;
     enum ws_status status;
     size_t used, done = 0;
     ws_decode_init(&decoder, SIZE_MAX, false);
+    decoder.allow_rsv1 = compressed;
     while (done < peer->conn.sent.size) {
         CHECK(ws_decode(&decoder, peer->conn.sent.data + done, peer->conn.sent.size - done, &frame,
                         &used, &status) == WS_FRAME);
@@ -89,11 +94,14 @@ static void check_sent(const struct peer *peer)
     }
 }
 
-static void run(const uint8_t *data, size_t size, size_t piece, struct peer *peer)
+static void run(const uint8_t *data, size_t size, size_t piece, bool compressed, struct peer *peer)
 {
     memset(peer, 0, sizeof *peer);
     fake_conn_init(&peer->conn);
-    CHECK(ws_conn_start(&peer->conn, &events, &limits, peer) != NULL);
+    struct ws_conn *ws = ws_conn_start(&peer->conn, &events, &limits, peer);
+    CHECK(ws != NULL);
+    if (compressed)
+        ws_conn_set_deflate(ws, &deflate, 9);
     while (size > 0 && conn_is_open(&peer->conn)) {
         size_t count = size < piece ? size : piece;
         char *copy = malloc(count);
@@ -107,7 +115,7 @@ static void run(const uint8_t *data, size_t size, size_t piece, struct peer *pee
     fake_conn_turn(&peer->conn);
     fake_conn_end(&peer->conn);
     CHECK(peer->is_over && peer->conn.worker.wheel.armed == 0);
-    check_sent(peer);
+    check_sent(peer, compressed);
 }
 
 static void check_same(const struct bytes *a, const struct bytes *b)
@@ -126,11 +134,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static struct peer whole, pieces;
     if (size < 1)
         return 0;
-    run(data + 1, size - 1, SIZE_MAX, &whole);
-    run(data + 1, size - 1, 1 + data[0] % 50, &pieces);
+    bool compressed = data[0] & COMPRESSED;
+    ws_deflate_init(&deflate, 20);
+    run(data + 1, size - 1, SIZE_MAX, compressed, &whole);
+    run(data + 1, size - 1, 1 + data[0] % 50, compressed, &pieces);
     check_same(&whole.heard, &pieces.heard);
     check_same(&whole.conn.sent, &pieces.conn.sent);
     release(&whole);
     release(&pieces);
+    ws_deflate_release(&deflate);
     return 0;
 }

@@ -112,6 +112,10 @@ static void set_engine(struct eio_options *ret, const cvn_options *options)
     if (ret->send_low_water > ret->send_high_water)
         ret->send_low_water = ret->send_high_water;
     ret->max_sessions = options->max_connections_per_worker;
+    ret->websocket_compression = options->websocket_compression;
+    ret->http_compression = !options->no_http_compression;
+    ret->compression_threshold =
+        or_default(options->compression_threshold, ret->compression_threshold);
     ret->origins.credentials = options->origin_credentials;
 }
 

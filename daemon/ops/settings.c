@@ -30,6 +30,7 @@ static const struct parameter {
      "a web origin that may connect besides our own; may be given often; '*' for any"},
     {"tls-cert", "FILE", "certificate chain (PEM); with --tls-key: serve HTTPS and WSS only"},
     {"tls-key", "FILE", "private key (PEM)"},
+    {"compression", NULL, "compress WebSocket messages of 1 kB and more (permessage-deflate)"},
     {"help", NULL, "this text"},
     {"version", NULL, "the version"},
 };
@@ -98,6 +99,8 @@ static bool apply(struct settings *settings, const char *name, const char *value
         settings->tls_cert = value;
     } else if (strcmp(name, "tls-key") == 0) {
         settings->tls_key = value;
+    } else if (strcmp(name, "compression") == 0) {
+        settings->compression = true;
     } else if (strcmp(name, "dev") == 0) {
         settings->dev = true;
     }

@@ -17,6 +17,7 @@ struct settings {
     const char *origins[SETTINGS_MAX_ORIGINS + 1]; /* ends with NULL */
     size_t origin_count;
     bool dev;
+    bool compression; /* of WebSocket messages */
 };
 
 enum settings_result { SETTINGS_RUN, SETTINGS_DONE, SETTINGS_WRONG };

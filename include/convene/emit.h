@@ -16,8 +16,10 @@ extern "C" {
 
 /** Bits of cvn_target.flags. */
 enum cvn_emit_flags {
-    CVN_VOLATILE = 1,    /**< drop it for a client that cannot take it now */
-    CVN_LOCAL_WORKER = 2 /**< only the sockets of the calling worker */
+    CVN_VOLATILE = 1,     /**< drop it for a client that cannot take it now */
+    CVN_LOCAL_WORKER = 2, /**< only the sockets of the calling worker */
+    CVN_NO_COMPRESS = 4   /**< send it as it is, whatever the options say of compression; a poll's
+                               answer is compressed as a whole when anything else in it may be */
 };
 
 /** Whom an emit reaches: the sockets of `nsp` that are in at least one of `rooms` (no rooms: all)

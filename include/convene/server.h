@@ -81,6 +81,14 @@ typedef struct cvn_options {
     bool no_upgrades;            /**< a polling session stays one */
     size_t max_connections_per_worker; /**< sessions; a further one gets 503; default no limit */
 
+    /* Compression. Whoever can put text of his own into one message with a secret may learn of it
+     * from the size of the whole, TLS or not (CRIME, BREACH): send such ones with CVN_NO_COMPRESS. */
+    /** Accept permessage-deflate (RFC 7692), always without context takeover: no connection keeps
+     * memory for it, and a broadcast is compressed once for all. Default off. */
+    bool websocket_compression;
+    bool no_http_compression;     /**< never answer a poll in gzip or deflate */
+    size_t compression_threshold; /**< smaller messages and answers go as they are; default 1024 */
+
     /* Browsers */
     /** Which origins may connect, on polling and WebSocket alike. Pages of the server's own origin
      * always may. NULL: no other. Else a NULL-terminated list of "https://a.example", "https://" +

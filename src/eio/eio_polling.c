@@ -54,12 +54,14 @@ void eio_polling_on_get(struct eio_session *session, struct http_request *reques
         return;
     request->user = session;
     session->poll = request;
+    if (session->server->options->http_compression)
+        session->encoding = (uint8_t)http_encoding_choose(request->head);
     eio_polling_flush(session);
 }
 
 /* Moves packets from the queue into `body` until it is full: a body of a single packet may be as large as that packet needs.
- * False when memory has run out. */
-static bool polling_gather(struct eio_session *session, struct buf *body)
+ * *ret_compressible: one of them at least may be compressed. False when memory has run out. */
+static bool polling_gather(struct eio_session *session, struct buf *body, bool *ret_compressible)
 {
     size_t max = session->server->options->send_max;
     struct message *packet;
@@ -70,6 +72,7 @@ static bool polling_gather(struct eio_session *session, struct buf *body)
             break;
         if (!eio_payload_append(body, packet))
             return false;
+        *ret_compressible |= (packet->flags & MESSAGE_NO_COMPRESS) == 0;
         message_unref(outq_pop(session->queue));
         if (body->size >= max)
             break;
@@ -84,9 +87,47 @@ static size_t polling_body_max(const struct eio_session *session)
     return session->server->options->send_max / 3 * 4 + session->queue->bytes / 3 * 4 + 64;
 }
 
+/* The body in the coding that the poll asked for, its field added. NULL where it goes as it is: unwanted, not worth it, no memory. */
+static struct message *polling_compress(struct eio_session *session, struct http_request *request,
+                                        cvn_slice body)
+{
+    struct eio_server *server = session->server;
+    enum http_encoding encoding = (enum http_encoding)session->encoding;
+    enum deflater_format format = encoding == HTTP_GZIP ? DEFLATER_GZIP : DEFLATER_ZLIB;
+    size_t size;
+
+    if (!server->options->http_compression || body.size < server->options->compression_threshold)
+        return NULL;
+    /* Where it depends on the request how an answer looks, caches must know, whatever was chosen. */
+    if (!http_request_add_field(request, SLICE("Vary"), SLICE("Accept-Encoding")) ||
+        encoding == HTTP_IDENTITY)
+        return NULL;
+    struct message *packed = message_new(body.size);
+    if (packed == NULL)
+        return NULL;
+    if (!deflater_run(&server->deflate.full, format, body, packed->data, body.size, &size) ||
+        !http_request_add_field(request, SLICE("Content-Encoding"), http_encoding_name(encoding))) {
+        message_unref(packed);
+        return NULL;
+    }
+    return message_shrink(packed, size);
+}
+
+static void polling_respond(struct eio_session *session, struct http_request *request,
+                            cvn_slice body, bool is_compressible)
+{
+    struct message *packed = is_compressible ? polling_compress(session, request, body) : NULL;
+    if (packed != NULL)
+        http_respond_message(request, 200, POLL_TYPE, packed);
+    else
+        http_respond(request, 200, POLL_TYPE, body);
+    message_unref(packed);
+}
+
 void eio_polling_answer(struct eio_session *session, char last)
 {
     struct http_request *request = session->poll;
+    bool is_compressible = false;
     struct buf body;
 
     if (request == NULL)
@@ -95,7 +136,8 @@ void eio_polling_answer(struct eio_session *session, char last)
     list_remove(&session->ready_link);
 
     buf_init(&body, polling_body_max(session));
-    bool is_whole = buf_reserve(&body, session->queue->bytes + 2) && polling_gather(session, &body);
+    bool is_whole = buf_reserve(&body, session->queue->bytes + 2) &&
+                    polling_gather(session, &body, &is_compressible);
     if (is_whole && last != 0 && session->queue->count == 0) {
         if (body.size > 0)
             buf_append_byte(&body, EIO_SEPARATOR);
@@ -103,7 +145,7 @@ void eio_polling_answer(struct eio_session *session, char last)
     }
     eio_session_after_take(session);
     if (is_whole) {
-        http_respond(request, 200, POLL_TYPE, buf_slice(&body));
+        polling_respond(session, request, buf_slice(&body), is_compressible);
     } else { /* packets are lost, so the session is */
         eio_session_end(session, EIO_TRANSPORT_ERROR);
         eio_handshake_fail(session->server, request, 503);

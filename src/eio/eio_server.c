@@ -23,6 +23,8 @@ void eio_options_default(struct eio_options *ret)
         .send_high_water = (size_t)1 << 20,
         .send_max = (size_t)16 << 20,
         .send_low_water = (size_t)1 << 19,
+        .http_compression = true,
+        .compression_threshold = 1024,
     };
 }
 
@@ -113,6 +115,7 @@ struct eio_server *eio_server_new(struct worker *worker, const struct eio_option
     server->task.run = server_run;
     server->ws_limits.max_message = options->max_payload;
     server->ws_limits.max_fragments = options->max_fragments;
+    ws_deflate_init(&server->deflate, options->compression_threshold);
     server->ping = eio_packet_encode(EIO_PING, SLICE(""));
     server->probe_answer = eio_packet_encode(EIO_PONG, SLICE("probe"));
     if (server->ping == NULL || server->probe_answer == NULL) {
@@ -138,6 +141,13 @@ void eio_server_shutdown(struct eio_server *server)
     }
 }
 
+/* The last step: neither sessions nor WebSockets are left. */
+static void server_free_memory(struct eio_server *server)
+{
+    ws_deflate_release(&server->deflate);
+    mem_free(server);
+}
+
 void eio_server_free(struct eio_server *server)
 {
     if (server == NULL)
@@ -152,14 +162,14 @@ void eio_server_free(struct eio_server *server)
     message_unref(server->probe_answer);
     server->is_freed = true;
     if (server->websockets == 0)
-        mem_free(server);
+        server_free_memory(server);
 }
 
 void eio_server_drop_websocket(struct eio_server *server)
 {
     server->websockets--;
     if (server->is_freed && server->websockets == 0)
-        mem_free(server);
+        server_free_memory(server);
 }
 
 size_t eio_server_session_count(const struct eio_server *server)

@@ -56,7 +56,10 @@ struct eio_options {                   /* all filled in by the caller; see eio_o
     size_t send_max; /* and before it is closed with EIO_SLOW_CONSUMER; not below the high water */
     size_t
         send_low_water; /* where one that was above the high water counts as drained; not above it */
-    size_t max_sessions; /* of this worker; 0 = unbounded. Beyond: 503 */
+    size_t max_sessions;          /* of this worker; 0 = unbounded. Beyond: 503 */
+    bool websocket_compression;   /* false: accept offers of permessage-deflate */
+    bool http_compression;        /* true: answer polls in gzip or deflate */
+    size_t compression_threshold; /* 1024 bytes: smaller messages and answers go as they are */
     struct http_origin_policy origins;
     cvn_slice cookie_name;       /* of the cookie that a polling handshake sets; empty: none */
     cvn_slice cookie_attributes; /* behind its value, with "; " in front */

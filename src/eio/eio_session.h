@@ -10,6 +10,8 @@
 #define EIO_SESSION_H
 
 #include "eio/eio_server.h"
+#include "http/http_encoding.h"
+#include "ws/ws_extension.h"
 #include "ws/ws_handshake.h"
 #include "net/outq.h"
 #include "net/worker.h"
@@ -49,7 +51,8 @@ struct eio_server {
     struct worker *const *peers;
     unsigned peer_count;
     struct ws_limits ws_limits;
-    size_t websockets; /* that use ws_limits: those on their way out outlive their session */
+    struct ws_deflate deflate; /* compresses the answers of polls, too */
+    size_t websockets; /* that use these two: those on their way out outlive their session */
     bool is_shut_down;
     bool is_freed; /* by its owner; the memory stays until the last WebSocket has gone */
 };
@@ -82,6 +85,7 @@ struct eio_session {
     bool awaits_pong;
     bool is_extended; /* the pong's deadline was moved once already */
     bool is_high;     /* on_water(high) was told, on_water(low) not yet */
+    uint8_t encoding; /* enum http_encoding: what the pending poll takes its answer in */
     char id[EIO_SID_SIZE];
     char address[EIO_ADDRESS_SIZE];
 };
@@ -173,13 +177,20 @@ void eio_polling_release(struct eio_session *session, char last);
 
 /* --- eio_websocket.c --- */
 
+/* A 101 that is about to be sent. */
+struct eio_websocket_answer {
+    struct buf bytes; /* for whoever has it to release */
+    bool is_compressed;
+    struct ws_extension extension; /* if so */
+};
+
 /* Checks the opening handshake and makes the 101 answer. False: the request was answered otherwise. */
 bool eio_websocket_prepare(struct eio_server *server, struct http_request *request, bool initial,
-                           struct buf *ret_answer);
+                           struct eio_websocket_answer *ret_answer);
 /* Turns the request's connection into a WebSocket. NULL (connection closed) when memory has run out. */
 struct ws_conn *eio_websocket_take(struct eio_server *server, struct http_request *request,
-                                   const struct buf *answer, const struct ws_events *events,
-                                   void *owner);
+                                   const struct eio_websocket_answer *answer,
+                                   const struct ws_events *events, void *owner);
 /* A request without sid opens a session on a WebSocket. */
 void eio_websocket_open(struct eio_server *server, struct http_request *request);
 /* Makes `ws` the session's transport, sends what is queued, and closes it again if the session is closing. */

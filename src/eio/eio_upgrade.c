@@ -115,7 +115,7 @@ static const struct ws_events upgrade_events = {
 
 /* A second WebSocket, or one for a session that has no use for it: the reference accepts it and closes it again. */
 static void upgrade_turn_away(struct eio_server *server, struct http_request *request,
-                              const struct buf *answer)
+                              const struct eio_websocket_answer *answer)
 {
     struct ws_conn *ws = eio_websocket_take(server, request, answer, &upgrade_events, NULL);
     if (ws != NULL)
@@ -126,7 +126,7 @@ void eio_upgrade_start(struct eio_session *session, struct http_request *request
 {
     struct eio_server *server = session->server;
     struct eio_upgrade *upgrade = NULL;
-    struct buf answer;
+    struct eio_websocket_answer answer;
 
     if (!eio_websocket_prepare(server, request, false, &answer))
         return;
@@ -152,5 +152,5 @@ void eio_upgrade_start(struct eio_session *session, struct http_request *request
     session->upgrade = upgrade;
     upgrade_arm(upgrade);
 out:
-    buf_release(&answer);
+    buf_release(&answer.bytes);
 }

@@ -100,8 +100,23 @@ void eio_websocket_release(struct eio_session *session, enum eio_reason reason)
     }
 }
 
+/* Accepts an offer of compression, if there is one that we can. False when memory has run out. */
+static bool websocket_agree(struct eio_server *server, struct http_request *request,
+                            struct eio_websocket_answer *answer)
+{
+    char memory[128];
+    struct buf value = {.data = memory, .capacity = sizeof memory, .max = sizeof memory};
+
+    answer->is_compressed = server->options->websocket_compression &&
+                            ws_extension_choose(request->head, &answer->extension);
+    if (!answer->is_compressed)
+        return true;
+    return ws_extension_answer(&value, &answer->extension) &&
+           http_request_add_field(request, SLICE("Sec-WebSocket-Extensions"), buf_slice(&value));
+}
+
 bool eio_websocket_prepare(struct eio_server *server, struct http_request *request, bool initial,
-                           struct buf *ret_answer)
+                           struct eio_websocket_answer *ret_answer)
 {
     int status = ws_handshake_check(request->head);
     if (status != 0) {
@@ -113,27 +128,32 @@ bool eio_websocket_prepare(struct eio_server *server, struct http_request *reque
         return false;
     }
 
-    buf_init(ret_answer, ANSWER_MAX);
-    if (eio_handshake_add_fields(server, request, false)) {
+    buf_init(&ret_answer->bytes, ANSWER_MAX);
+    if (eio_handshake_add_fields(server, request, false) &&
+        websocket_agree(server, request, ret_answer)) {
         if (server->events->on_headers != NULL)
             server->events->on_headers(request, initial, server->app);
-        if (ws_handshake_answer(ret_answer, request->head, buf_slice(&request->fields)))
+        if (ws_handshake_answer(&ret_answer->bytes, request->head, buf_slice(&request->fields)))
             return true;
     }
-    buf_release(ret_answer);
+    buf_release(&ret_answer->bytes);
     eio_handshake_fail(server, request, 503);
     return false;
 }
 
 struct ws_conn *eio_websocket_take(struct eio_server *server, struct http_request *request,
-                                   const struct buf *answer, const struct ws_events *events,
-                                   void *owner)
+                                   const struct eio_websocket_answer *answer,
+                                   const struct ws_events *events, void *owner)
 {
     struct conn *conn = http_request_upgrade(request);
-    conn_write(conn, buf_slice(answer)); /* a failure closes the connection: on_close tells */
+    conn_write(conn,
+               buf_slice(&answer->bytes)); /* a failure closes the connection: on_close tells */
     struct ws_conn *ws = ws_conn_start(conn, events, &server->ws_limits, owner);
-    if (ws != NULL)
-        server->websockets++;
+    if (ws == NULL)
+        return NULL;
+    server->websockets++;
+    if (answer->is_compressed)
+        ws_conn_set_deflate(ws, &server->deflate, answer->extension.window_bits);
     return ws;
 }
 
@@ -150,7 +170,7 @@ static bool websocket_send_open(struct eio_session *session, struct ws_conn *ws)
 
 void eio_websocket_open(struct eio_server *server, struct http_request *request)
 {
-    struct buf answer;
+    struct eio_websocket_answer answer;
 
     if (!eio_websocket_prepare(server, request, true, &answer))
         return;
@@ -178,7 +198,7 @@ void eio_websocket_open(struct eio_server *server, struct http_request *request)
     else
         eio_session_end(session, EIO_TRANSPORT_ERROR);
 out:
-    buf_release(&answer);
+    buf_release(&answer.bytes);
 }
 
 /* What waited for polls. A packet with a key keeps it: a newer one may still take its place. */

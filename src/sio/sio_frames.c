@@ -50,3 +50,10 @@ bool sio_frames_set_conflate(struct sio_frames *frames, cvn_slice nsp, cvn_slice
     frames->text->followers = (uint8_t)frames->binary_count;
     return !text.failed;
 }
+
+void sio_frames_set_no_compress(struct sio_frames *frames)
+{
+    frames->text->flags |= MESSAGE_NO_COMPRESS;
+    for (size_t i = 0; i < frames->binary_count; i++)
+        frames->binaries[i]->flags |= MESSAGE_NO_COMPRESS;
+}

@@ -19,6 +19,8 @@ bool sio_frames_copy(struct sio_frames *ret, const struct sio_frames *frames);
 bool sio_frames_reserve(struct sio_frames *frames, size_t count);
 /* Marks the packet MESSAGE_VOLATILE: before it is shared. */
 void sio_frames_set_volatile(struct sio_frames *frames);
+/* Marks every part of it MESSAGE_NO_COMPRESS: before it is shared. */
+void sio_frames_set_no_compress(struct sio_frames *frames);
 /* Marks it MESSAGE_CONFLATE with a key of its namespace: before it is shared. False when the key is empty or longer than
  * SIO_MAX_CONFLATE_KEY. */
 #define SIO_MAX_CONFLATE_KEY 255

@@ -106,6 +106,8 @@ static enum cvn_error emit(const cvn_target *target, const char *event, cvn_args
         goto out;
     if (op.flags & CVN_VOLATILE)
         sio_frames_set_volatile(&op.frames);
+    if (op.flags & CVN_NO_COMPRESS)
+        sio_frames_set_no_compress(&op.frames);
     if (target->conflate != NULL &&
         !sio_frames_set_conflate(&op.frames, sio_namespace_name(op.nsp), cvn_str(target->conflate)))
         error = CVN_ERR_ARGUMENT;

@@ -4,7 +4,8 @@
  *
  * Invariants:
  * - Between two reads memory is held for incomplete things only: `carry` has at most the front of one frame, `pieces` at
- *   most the fragments of one message. Whole frames are decoded and delivered in the worker's read buffer.
+ *   most the fragments of one message, compressed as they came. Whole frames are decoded and delivered in the worker's read
+ *   buffer, a compressed message in memory of its own, which is never more than a message may have.
  * - A callback may close or abort anything. The TCP connection tells its end (and with it this object's) only at the end
  *   of the turn, so the object outlives the batch of frames that is being worked on; conn_is_open is asked before
  *   each frame, and bytes that a callback is looking at are never freed by what it calls.
@@ -33,6 +34,7 @@ enum ws_conn_state {
 
 struct ws_conn {
     struct conn *conn;
+    struct ws_deflate *deflate; /* NULL: not negotiated */
     const struct ws_events *events;
     void *owner;
     const struct ws_limits *limits;
@@ -40,9 +42,10 @@ struct ws_conn {
     uint8_t state;          /* enum ws_conn_state */
     bool clean;             /* the peer sent a close frame */
     bool binary;            /* type of the message in `pieces` */
+    bool compressed;        /* and whether it is */
+    uint8_t window_bits;    /* with `deflate`: how far back compressed output may refer */
     uint8_t queued_pongs;   /* pongs that may still be in the output queue */
     uint16_t status;        /* for on_close */
-    bool plain;             /* and whether it is text that can be judged as it comes */
     unsigned fragments;     /* frames in `pieces` */
     struct utf8_state utf8; /* of the text in `pieces` */
     size_t judged;          /* bytes of the text in `carry` that `utf8` has seen */
@@ -101,9 +104,18 @@ static void answer_ping(struct ws_conn *ws, const struct ws_frame *ping)
     send_late_pong(ws);
 }
 
+/* What goes out for `framed`: itself or its compressed twin, which lives as long. */
+static inline struct message *outgoing(const struct ws_conn *ws, struct message *framed)
+{
+    return ws->deflate != NULL ? ws_deflate_outgoing(ws->deflate, framed, ws->window_bits) : framed;
+}
+
 bool ws_conn_send(struct ws_conn *ws, struct message *framed)
 {
-    if (ws->state != WS_OPEN || !conn_send(ws->conn, framed, 0))
+    if (ws->state != WS_OPEN)
+        return false;
+    framed = outgoing(ws, framed);
+    if (!conn_send(ws->conn, framed, 0))
         return false;
     ws->behind_pong += framed->size;
     if (ws->pong != NULL)
@@ -113,11 +125,16 @@ bool ws_conn_send(struct ws_conn *ws, struct message *framed)
 
 bool ws_conn_send_conflated(struct ws_conn *ws, struct message *const *unit, size_t *ret_replaced)
 {
+    struct message *sent[1 + UINT8_MAX];
     size_t size = 0, replaced = 0;
-    if (ws->state != WS_OPEN || !conn_send_conflated(ws->conn, unit, &replaced))
+    if (ws->state != WS_OPEN)
         return false;
-    for (unsigned i = 0; i <= unit[0]->followers; i++)
-        size += unit[i]->size;
+    for (unsigned i = 0; i <= unit[0]->followers; i++) {
+        sent[i] = outgoing(ws, unit[i]);
+        size += sent[i]->size;
+    }
+    if (!conn_send_conflated(ws->conn, sent, &replaced))
+        return false;
     /* Where the older one waited, before the pongs or behind them, is not known: never count too much behind them. */
     if (replaced == 0)
         ws->behind_pong += size;
@@ -212,6 +229,31 @@ static void on_close_frame(struct ws_conn *ws, const struct ws_frame *frame)
     finish(ws, status);
 }
 
+/* Delivers a compressed message; `empty` is somewhere to point to. */
+static void deliver_compressed(struct ws_conn *ws, cvn_slice payload, bool binary, char *empty)
+{
+    struct buf whole;
+    buf_init(&whole, ws->limits->max_message);
+    switch (inflater_run(&ws->deflate->inflater, payload, &whole)) {
+    case INFLATER_DONE:
+        if (binary || utf8_is_valid(buf_slice(&whole)))
+            ws->events->on_message(ws, whole.data != NULL ? whole.data : empty, whole.size, binary);
+        else
+            finish(ws, WS_STATUS_BAD_DATA);
+        break;
+    case INFLATER_CORRUPT:
+        finish(ws, WS_STATUS_BAD_DATA);
+        break;
+    case INFLATER_TOO_BIG:
+        finish(ws, WS_STATUS_TOO_BIG);
+        break;
+    case INFLATER_NO_MEMORY:
+        conn_close(ws->conn, CONN_NO_MEMORY);
+        break;
+    }
+    buf_release(&whole);
+}
+
 /* Delivers what the fragments have come to. */
 static void deliver_pieces(struct ws_conn *ws, char *empty)
 {
@@ -219,8 +261,17 @@ static void deliver_pieces(struct ws_conn *ws, char *empty)
     struct buf whole = ws->pieces;
     buf_init(&ws->pieces, ws->limits->max_message);
     ws->decoder.max_payload = ws->limits->max_message;
-    ws->events->on_message(ws, whole.data != NULL ? whole.data : empty, whole.size, ws->binary);
+    if (ws->compressed)
+        deliver_compressed(ws, buf_slice(&whole), ws->binary, empty);
+    else
+        ws->events->on_message(ws, whole.data != NULL ? whole.data : empty, whole.size, ws->binary);
     buf_release(&whole);
+}
+
+/* Whether the message in `pieces` can be judged as it comes. */
+static bool is_plain_text(const struct ws_conn *ws)
+{
+    return !ws->binary && !ws->compressed;
 }
 
 /* Feeds text to the validator, but for what it has seen while the frame was coming. False when there can be no such text. */
@@ -241,15 +292,15 @@ static void on_fragment(struct ws_conn *ws, const struct ws_frame *frame)
 {
     if (frame->opcode != WS_CONTINUATION) {
         ws->binary = frame->opcode == WS_BINARY;
+        ws->compressed = frame->rsv1;
         ws->fragments = 0;
-        ws->plain = frame->opcode == WS_TEXT && !frame->rsv1;
     }
     if (++ws->fragments > max_fragments(ws)) {
         finish(ws, WS_STATUS_TOO_BIG);
         return;
     }
     cvn_slice piece = slice_of(frame->payload, frame->size);
-    if (ws->plain && !is_text_good(ws, frame)) {
+    if (is_plain_text(ws) && !is_text_good(ws, frame)) {
         finish(ws, WS_STATUS_BAD_DATA);
         return;
     }
@@ -277,7 +328,9 @@ static void on_frame(struct ws_conn *ws, const struct ws_frame *frame)
         on_fragment(ws, frame);
     } else {
         bool binary = frame->opcode == WS_BINARY;
-        if (binary || is_text_good(ws, frame))
+        if (frame->rsv1)
+            deliver_compressed(ws, slice_of(frame->payload, frame->size), binary, frame->payload);
+        else if (binary || is_text_good(ws, frame))
             ws->events->on_message(ws, frame->payload, frame->size, binary);
         else
             finish(ws, WS_STATUS_BAD_DATA);
@@ -299,7 +352,7 @@ static bool is_text_carried(const struct ws_conn *ws, const struct ws_frame *fro
     if (ws->state != WS_OPEN)
         return false;
     if (front->opcode == WS_CONTINUATION) /* one too many is refused for that */
-        return ws->plain && ws->fragments < max_fragments(ws);
+        return is_plain_text(ws) && ws->fragments < max_fragments(ws);
     return front->opcode == WS_TEXT && !front->rsv1;
 }
 
@@ -461,6 +514,13 @@ struct ws_conn *ws_conn_start(struct conn *conn, const struct ws_events *events,
     buf_init(&ws->pieces, limits->max_message);
     conn_set_owner(conn, &conn_events, ws);
     return ws;
+}
+
+void ws_conn_set_deflate(struct ws_conn *ws, struct ws_deflate *deflate, unsigned window_bits)
+{
+    ws->deflate = deflate;
+    ws->window_bits = (uint8_t)window_bits;
+    ws->decoder.allow_rsv1 = true;
 }
 
 void *ws_conn_owner(const struct ws_conn *ws)

@@ -7,6 +7,7 @@
 
 #include "net/conn.h"
 #include "ws/ws_decode.h"
+#include "ws/ws_deflate.h"
 
 struct ws_conn;
 
@@ -23,7 +24,8 @@ struct ws_events {
 };
 
 struct ws_limits {
-    size_t max_message;     /* bytes of one message, fragments together: 1009 beyond */
+    size_t max_message; /* bytes of one message, fragments together: 1009 beyond; of a compressed
+                               one before and after */
     unsigned max_fragments; /* frames of one message: 1009 beyond; 0 = default 4096 */
     uint64_t
         close_timeout_ms; /* to wait for the peer's close frame and end of stream; 0 = default 5000 */
@@ -33,6 +35,9 @@ struct ws_limits {
  * out. `events` and `limits` must outlive it. Freed by itself after on_close. */
 struct ws_conn *ws_conn_start(struct conn *conn, const struct ws_events *events,
                               const struct ws_limits *limits, void *owner);
+/* Directly after ws_conn_start, when permessage-deflate was negotiated with that window (ws_extension_choose): compressed messages are
+ * understood, and sent where that is worth it. `deflate` is the worker's and must outlive it. */
+void ws_conn_set_deflate(struct ws_conn *ws, struct ws_deflate *deflate, unsigned window_bits);
 void *ws_conn_owner(const struct ws_conn *ws);
 void ws_conn_set_owner(struct ws_conn *ws, const struct ws_events *events, void *owner);
 struct conn *ws_conn_conn(const struct ws_conn *ws);

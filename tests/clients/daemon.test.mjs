@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { connect as connectTls } from "node:tls";
 import { io } from "socket.io-client";
+import { WebSocket } from "ws";
 import { Polling, Tcp } from "./support/raw.mjs";
 import { daemonFile, once, Program, startDaemon, within } from "./support/server.mjs";
 
@@ -35,7 +36,7 @@ test("says its version and its options", async (t) => {
   assert.match(version.output, /\d+\.\d+\.\d+/);
   const help = await refused(t, ["--help"]);
   assert.equal(help.code, 0);
-  for (const option of ["--port", "--workers", "--data", "--dev", "--origin", "--tls-cert"]) assert.match(help.output, new RegExp(option));
+  for (const option of ["--port", "--workers", "--data", "--dev", "--origin", "--tls-cert", "--compression"]) assert.match(help.output, new RegExp(option));
 });
 
 test("refuses wrong options with a reason", async (t) => {
@@ -215,4 +216,14 @@ test("serves TLS, and TLS only", async (t) => {
   const { socket, entered } = enter(url, "afterwards", { ca });
   assert.equal((await entered).ok, true);
   socket.disconnect();
+});
+
+test("compresses WebSocket messages when told to", async (t) => {
+  for (const args of [[], ["--compression"]]) {
+    const daemon = await startDaemon(t, folder(t), args);
+    const ws = new WebSocket(`${daemon.url.replace("http", "ws")}/socket.io/?EIO=4&transport=websocket`);
+    t.after(() => ws.terminate());
+    await once(ws, "open");
+    assert.equal(ws.extensions, args.length > 0 ? "permessage-deflate" : "");
+  }
 });

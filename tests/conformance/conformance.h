@@ -1,6 +1,7 @@
 /*
  * The servers that the conformance suites and benchmarks talk to, one contract each. Every run prints "listening on 127.0.0.1:PORT" and
  * serves until SIGTERM or SIGINT; it returns an exit status. The Engine.IO and WebSocket ones stand on the layer they test.
+ * `deflate`: accepts offers of permessage-deflate, and compresses every message and answer that shrinks, however small it is.
  */
 #ifndef CONFORMANCE_H
 #define CONFORMANCE_H
@@ -10,9 +11,9 @@
 #include "http/http_conn.h"
 
 /* "eio-echo", "eio-client", "eio-java". 2 for a contract it does not know. */
-int conformance_eio_run(const char *contract, uint16_t port, unsigned workers);
+int conformance_eio_run(const char *contract, uint16_t port, unsigned workers, bool deflate);
 /* "sio-proto", "sio-client", "sio-recovery", "sio-java", "sio-flow", on the public API. 2 for a contract it does not know. */
-int conformance_sio_run(const char *contract, uint16_t port, unsigned workers);
+int conformance_sio_run(const char *contract, uint16_t port, unsigned workers, bool deflate);
 struct cvn_server;
 /* The namespaces and handlers of "sio-recovery". */
 void conformance_setup_recovery(struct cvn_server *server);

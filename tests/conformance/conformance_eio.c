@@ -238,7 +238,7 @@ static void on_abort(struct http_request *request, void *app)
     eio_server_on_abort(server_of(request), request);
 }
 
-int conformance_eio_run(const char *contract, uint16_t port, unsigned workers)
+int conformance_eio_run(const char *contract, uint16_t port, unsigned workers, bool deflate)
 {
     static const struct http_events http_events = {
         .on_head = on_head, .on_body = on_body, .on_abort = on_abort};
@@ -248,6 +248,10 @@ int conformance_eio_run(const char *contract, uint16_t port, unsigned workers)
     if (!choose(contract)) {
         fprintf(stderr, "%s: no contract of Engine.IO's\n", contract);
         return 2;
+    }
+    if (deflate) {
+        options.websocket_compression = true;
+        options.compression_threshold = 1;
     }
     return conformance_serve(&service, port, workers);
 }

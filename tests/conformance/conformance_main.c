@@ -48,7 +48,7 @@ int main(int argc, char **argv)
     if (strcmp(contract, "ws-echo") == 0)
         return conformance_ws_run((uint16_t)port, (unsigned)workers, deflate);
     int status = strncmp(contract, "eio-", 4) == 0
-                     ? conformance_eio_run(contract, (uint16_t)port, (unsigned)workers)
-                     : conformance_sio_run(contract, (uint16_t)port, (unsigned)workers);
+                     ? conformance_eio_run(contract, (uint16_t)port, (unsigned)workers, deflate)
+                     : conformance_sio_run(contract, (uint16_t)port, (unsigned)workers, deflate);
     return status == 2 ? usage() : status;
 }

@@ -475,7 +475,7 @@ static void on_listening(cvn_server *server, void *data)
     fflush(stdout);
 }
 
-int conformance_sio_run(const char *name, uint16_t port, unsigned workers)
+int conformance_sio_run(const char *name, uint16_t port, unsigned workers, bool deflate)
 {
     for (size_t i = 0; i < sizeof contracts / sizeof *contracts; i++) {
         if (strcmp(contracts[i].name, name) != 0)
@@ -484,6 +484,8 @@ int conformance_sio_run(const char *name, uint16_t port, unsigned workers)
         options.host = "127.0.0.1";
         options.port = port;
         options.workers = workers;
+        options.websocket_compression = deflate;
+        options.compression_threshold = deflate ? 1 : 0;
         cvn_server *server = cvn_server_new(&options);
         if (server == NULL)
             return 1;

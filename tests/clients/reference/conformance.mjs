@@ -4,20 +4,23 @@ import { createServer } from "node:http";
 import { parseArgs } from "node:util";
 import { Server as EngineServer } from "engine.io";
 import { Server } from "socket.io";
+import { WebSocketServer } from "ws";
 
 const { values } = parseArgs({
   options: {
     contract: { type: "string" },
     port: { type: "string", default: "0" },
     workers: { type: "string", default: "1" },
+    deflate: { type: "boolean", default: false },
   },
 });
 
 const http = createServer();
 const noop = () => {};
+const compression = values.deflate ? { perMessageDeflate: { threshold: 1 }, httpCompression: { threshold: 1 } } : {};
 
 function engine(options, onConnection, prepare = noop) {
-  const server = new EngineServer(options);
+  const server = new EngineServer({ ...options, ...compression });
   server.attach(http, { path: "/engine.io/" });
   prepare(server);
   server.on("connection", onConnection);
@@ -25,7 +28,7 @@ function engine(options, onConnection, prepare = noop) {
 }
 
 function socketio(options, setup) {
-  const server = new Server(http, options);
+  const server = new Server(http, { ...options, ...compression });
   setup(server);
   return () => server.close();
 }
@@ -169,6 +172,18 @@ const contracts = {
       },
       clientContract,
     ),
+  "ws-echo": () => {
+    const server = new WebSocketServer({
+      server: http,
+      maxPayload: 16 << 20,
+      perMessageDeflate: values.deflate && { threshold: 1 },
+    });
+    server.on("connection", (ws) => {
+      ws.on("error", noop);
+      ws.on("message", (data, binary) => ws.send(data, { binary }));
+    });
+    return () => server.close();
+  },
   "sio-java": () => socketio({ pingInterval: 2000, cors: { origin: "*" } }, javaContract),
 };
 

@@ -100,9 +100,10 @@ export function once(emitter, event, ms) {
   );
 }
 
-/** Runs a conformance contract for the length of a test; stopping it is part of the test. */
-export async function startContract(t, contract, { workers = 1, port = 0 } = {}) {
+/** Runs a conformance contract for the length of a test; stopping it is part of the test. `deflate`: with compression of every size. */
+export async function startContract(t, contract, { workers = 1, port = 0, deflate = false } = {}) {
   const args = ["--contract", contract, "--port", String(port), "--workers", String(workers)];
+  if (deflate) args.push("--deflate");
   const program = isReference
     ? new Program(process.execPath, [join(here, "../reference/conformance.mjs"), ...args])
     : new Program(join(buildDir, "convene-conformance"), args);

@@ -181,6 +181,9 @@ static void test_defaults(void **state)
     assert_int_equal(settings.eio.send_low_water, 1 << 19);
     assert_int_equal(settings.conn.low_water, 1 << 19);
     assert_int_equal(settings.eio.max_sessions, 0);
+    assert_false(settings.eio.websocket_compression);
+    assert_true(settings.eio.http_compression);
+    assert_int_equal(settings.eio.compression_threshold, 1024);
     assert_int_equal(settings.eio.origins.allowed_count, 0);
     assert_false(settings.eio.origins.credentials);
     assert_int_equal(settings.sio.packets.max_attachments, 10);
@@ -234,6 +237,9 @@ static void test_given(void **state)
                                                     .origin_headers = "*",
                                                     .origin_exposed = "x-a,x-b",
                                                     .origin_max_age_s = 29,
+                                                    .websocket_compression = true,
+                                                    .no_http_compression = true,
+                                                    .compression_threshold = 28,
                                                 }));
     memset(host, '?', sizeof host - 1); /* the server has its own */
     memset(path, '?', sizeof path - 1);
@@ -252,6 +258,9 @@ static void test_given(void **state)
     assert_int_equal(settings.eio.transports, EIO_WEBSOCKET);
     assert_false(settings.eio.allow_upgrades);
     assert_int_equal(settings.eio.max_sessions, 15);
+    assert_true(settings.eio.websocket_compression);
+    assert_false(settings.eio.http_compression);
+    assert_int_equal(settings.eio.compression_threshold, 28);
     assert_int_equal(settings.eio.origins.allowed_count, 2);
     assert_string_equal(settings.eio.origins.allowed[0], "https://a.example");
     assert_true(settings.eio.origins.credentials);

@@ -249,6 +249,22 @@ static void test_volatile(void **state)
     sio_frames_release(&frames);
 }
 
+/* Every part of a packet is spared. */
+static void test_no_compress(void **state)
+{
+    const cvn_slice bytes[] = {SLICE("x"), SLICE("y")};
+    struct sio_frames frames;
+    (void)state;
+    assert_int_equal(sio_encode_event(SLICE("/"), "a", NULL, with_bytes(PH(0) "," PH(1), bytes, 2),
+                                      &limits, &frames),
+                     CVN_OK);
+    sio_frames_set_no_compress(&frames);
+    assert_int_equal(frames.text->flags, MESSAGE_NO_COMPRESS);
+    for (size_t i = 0; i < 2; i++)
+        assert_int_equal(frames.binaries[i]->flags, MESSAGE_BINARY | MESSAGE_NO_COMPRESS);
+    sio_frames_release(&frames);
+}
+
 /* The text fills exactly the room that was asked for. */
 static void test_exact_size(void **state)
 {
@@ -365,6 +381,7 @@ int main(void)
         cmocka_unit_test(test_most_attachments),
         cmocka_unit_test(test_control),
         cmocka_unit_test(test_volatile),
+        cmocka_unit_test(test_no_compress),
         cmocka_unit_test(test_exact_size),
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_no_memory),

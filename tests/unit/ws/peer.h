@@ -2,7 +2,8 @@
  * A WebSocket connection on a TCP connection that the test moves by hand, and both its ends written down as text. Every
  * script of input is run whole, byte by byte and in random pieces, on buffers that end at an unmapped page.
  * heard: "T:" text, "B:" binary, "D" drained, "C<status>" clean and "c<status>" unclean end;
- * received: "T:", "B:", "O:" pong, "X<status>" close with its reason, "X" an empty one. Long payloads are a digest.
+ * received: "T:", "B:", "O:" pong, "X<status>" close with its reason, "X" an empty one. Long payloads are a digest. A "z" before
+ * any of them: it came compressed. With peer_deflate set the connections have negotiated compression.
  */
 #ifndef WS_TEST_PEER_H
 #define WS_TEST_PEER_H
@@ -19,6 +20,9 @@
 
 #define LOG_SIZE    8192
 #define MAX_MESSAGE 1000
+
+static struct ws_deflate *peer_deflate;
+static unsigned peer_window = 15;
 
 struct peer {
     struct conn conn;
@@ -95,6 +99,8 @@ static inline void open_limited(struct peer *peer, const struct ws_limits *own_l
     fake_conn_init(&peer->conn);
     peer->ws = ws_conn_start(&peer->conn, &events, own_limits, peer);
     assert_non_null(peer->ws);
+    if (peer_deflate != NULL)
+        ws_conn_set_deflate(peer->ws, peer_deflate, peer_window);
 }
 
 static inline void open_peer(struct peer *peer)
@@ -118,6 +124,20 @@ static inline void arrive_bytes(struct peer *peer, struct bytes *in)
     bytes_release(in);
 }
 
+static inline void put_deflated(char log[LOG_SIZE], char type, const struct ws_frame *frame)
+{
+    struct inflater inflater;
+    struct buf whole;
+    inflater_init(&inflater);
+    buf_init(&whole, 32 << 20);
+    assert_int_equal(inflater_run(&inflater, slice_of(frame->payload, frame->size), &whole),
+                     INFLATER_DONE);
+    put(log, "z");
+    put_payload(log, type, whole.data, whole.size);
+    buf_release(&whole);
+    inflater_release(&inflater);
+}
+
 /* What the peer has received so far, as text. */
 static inline const char *received(struct peer *peer)
 {
@@ -129,12 +149,15 @@ static inline const char *received(struct peer *peer)
     enum ws_status status;
     log[0] = '\0';
     ws_decode_init(&decoder, SIZE_MAX, false);
+    decoder.allow_rsv1 = peer_deflate != NULL;
     while (done < peer->conn.sent.size) {
         assert_int_equal(ws_decode(&decoder, peer->conn.sent.data + done,
                                    peer->conn.sent.size - done, &frame, &used, &status),
                          WS_FRAME);
         done += used;
-        if (frame.opcode != WS_CLOSE)
+        if (frame.rsv1)
+            put_deflated(log, names[frame.opcode], &frame);
+        else if (frame.opcode != WS_CLOSE)
             put_payload(log, names[frame.opcode], frame.payload, frame.size);
         else if (frame.size == 0)
             put(log, "X ");
