@@ -4,6 +4,7 @@
 // less ("non-strict"), only the strict outcome passes.
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
+import { constants, deflateRawSync, inflateRawSync } from "node:zlib";
 import { WebSocket } from "ws";
 import { isReference, once, startContract } from "./support/server.mjs";
 import { BINARY, CLOSE, CONTINUATION, describe as show, encodeFrame, PING, PONG, TEXT, WebSocketPeer } from "./support/websocket.mjs";
@@ -353,6 +354,93 @@ group(
   one("10.1.1", "65536 octets in fragments of 1300", { say: fragments(TEXT, pattern(65536), 1300), hear: [text(pattern(65536))] }),
 );
 
+/* --- 12 and 13: permessage-deflate (RFC 7692) --- */
+
+const OFFER = "permessage-deflate; client_no_context_takeover; client_max_window_bits";
+const ANSWER = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"; // whatever was offered
+const COMPRESSED = 4; // the bit, among the reserved ones
+const VOLUME = 256 * KiB; // what a case sends, so that all of them end soon
+const END = hex("0000ffff"); // of every compressed message, and left out of it
+
+const squeeze = (payload) => deflateRawSync(payload, { finishFlush: constants.Z_SYNC_FLUSH }).subarray(0, -4);
+const expand = (payload, windowBits) =>
+  inflateRawSync(Buffer.concat([payload, END]), { finishFlush: constants.Z_SYNC_FLUSH, windowBits, maxOutputLength: LARGEST });
+
+/** `count` messages of `size` octets out of `data`, in fragments when that is a size, one at a time. */
+async function runCompressed(port, { offer, answer, windowBits, opcode, data, size, fragment }) {
+  const peer = await WebSocketPeer.connect(port, { offer });
+  const count = Math.max(2, Math.min(100, VOLUME / size));
+  let smaller = 0;
+  try {
+    assert.equal(peer.extensions, answer);
+    for (let i = 0; i < count; i++) {
+      const from = (i * size) % (data.length - size);
+      const payload = data.subarray(from, from + size);
+      const frames = fragments(opcode, squeeze(payload), fragment);
+      frames[0].rsv = COMPRESSED;
+      await say(peer, { say: frames });
+      const heard = await peer.next();
+      assert.equal(heard?.opcode, opcode);
+      assert.ok(heard.fin && (heard.rsv === 0 || heard.rsv === COMPRESSED));
+      const plain = heard.rsv === 0 ? heard.payload : expand(heard.payload, windowBits);
+      assert.ok(plain.equals(payload), `message ${i}`);
+      smaller += heard.payload.length < size;
+    }
+    if (size >= 1024) assert.ok(smaller > 0, "nothing was compressed");
+    await say(peer, { say: [close(1000)] });
+    await hear(peer, close(1000));
+    assert.equal(await peer.next(), null);
+  } finally {
+    peer.destroy();
+  }
+}
+
+/** Octets out of pieces, which are numbered. */
+function write(make) {
+  const pieces = [];
+  for (let i = 0, size = 0; size < 2 * VOLUME; i++) {
+    pieces.push(Buffer.from(make(i)));
+    size += pieces[i].length;
+  }
+  return Buffer.concat(pieces);
+}
+let state = 7;
+const chance = (limit) => (state = (Math.imul(state, 1103515245) + 12345) >>> 0) % 65521 % limit;
+const words = "Habe nun ach Philosophie Juristerei und Medizin durchaus studiert mit heißem Bemühn da steh ich armer Tor".split(" ");
+const json = write((i) => JSON.stringify({ id: i, name: `user ${chance(1000)}`, online: chance(2) > 0, seen: chance(60000) }) + ",");
+const html = write((i) => `<li class="item item-${chance(9)}"><a href="/page/${i}">Page ${chance(1000)}</a></li>\n`);
+const picture = write((i) => Array.from({ length: 512 }, (_, x) => ((x + i) >> 2) + chance(3)));
+const prose = write((i) => words[chance(words.length)] + (i % 9 === 8 ? ".\n" : " "));
+const document = write((i) => (i % 4 === 0 ? `${i} 0 obj << /Length 512 >> stream\n` : Array.from({ length: 128 }, () => chance(256))));
+
+const SIZES = [16, 64, 256, 1024, 4096, 8192, 16384, 32768, 65536, 131072].map((size) => [size, Infinity]);
+for (const size of [8192, 16384, 32768, 65536, 131072]) SIZES.push([size, 256]);
+for (const fragment of [1024, 4096, 32768]) SIZES.push([131072, fragment]);
+const squeezed = (id, title, data, opcode, { offer = OFFER, windowBits = 15, answer = ANSWER } = {}) =>
+  group(
+    `${id} ${title}`,
+    each(id, SIZES, ([size, fragment]) => ({
+      title: `messages of ${size} octets${fragment === Infinity ? "" : ` in fragments of ${fragment}`}`,
+      compressed: { offer, answer, windowBits, opcode, data, size, fragment },
+    })),
+  );
+squeezed("12.1", "compressed JSON", json, TEXT);
+squeezed("12.2", "a compressed picture", picture, BINARY);
+squeezed("12.3", "compressed prose, as binary messages", prose, BINARY);
+squeezed("12.4", "compressed HTML", html, TEXT);
+squeezed("12.5", "a compressed document that is compressed in part", document, BINARY);
+
+const small = { offer: `${OFFER}; server_max_window_bits=9`, windowBits: 9, answer: `${ANSWER}; server_max_window_bits=9` };
+const largest = { offer: `${OFFER}; server_max_window_bits=15`, answer: `${ANSWER}; server_max_window_bits=15` };
+const alone = "; server_no_context_takeover"; // a message must not refer to earlier ones
+squeezed("13.1", "the usual offer", json, TEXT);
+squeezed("13.2", "an offer without references to earlier messages", json, TEXT, { offer: OFFER + alone });
+squeezed("13.3", "an offer of the smallest window", json, TEXT, small);
+squeezed("13.4", "an offer of the largest window", json, TEXT, largest);
+squeezed("13.5", "an offer of the smallest window without references to earlier messages", json, TEXT, { ...small, offer: small.offer + alone });
+squeezed("13.6", "an offer of the largest window without references to earlier messages", json, TEXT, { ...largest, offer: largest.offer + alone });
+squeezed("13.7", "three offers", json, TEXT, { ...small, offer: `${small.offer + alone}, ${OFFER + alone}, ${OFFER}` });
+
 /* --- What the suite does not ask --- */
 
 const oneTooMany = Array.from({ length: MOST_FRAGMENTS + 1 }, (_, i) => frame(i === 0 ? BINARY : CONTINUATION, "", { fin: i === MOST_FRAGMENTS }));
@@ -366,17 +454,23 @@ group(
 );
 
 describe("WebSocket conformance", () => {
-  let server;
+  let server, compressing;
 
   before(async () => {
     server = await startContract(null, "ws-echo");
+    compressing = await startContract(null, "ws-echo", { deflate: true });
   });
-  after(() => server.stop());
+  after(async () => {
+    await server.stop();
+    await compressing.stop();
+  });
 
   for (const { title, cases } of groups)
     describe(title, () => {
-      for (const { id, title, script, reference } of cases)
-        it(`${id} ${title}`, { skip: isReference && reference }, () => run(server.port, script));
+      for (const { id, title, script, compressed, reference } of cases)
+        it(`${id} ${title}`, { skip: isReference && (compressed ? "it keeps contexts" : reference) }, () =>
+          compressed ? runCompressed(compressing.port, compressed) : run(server.port, script),
+        );
     });
 
   it("serves another implementation's client", async () => {
