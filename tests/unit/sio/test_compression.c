@@ -130,7 +130,7 @@ static void test_binary(void **state)
 static void test_conflated(void **state)
 {
     struct crowd crowd = crowd_new();
-    char json[5000], packet[5000], with_bytes[6000], expected[6000], zeros[1000] = {0};
+    char json[5000], packet[5000], with_bytes[6000], expected[7000], zeros[1000] = {0};
     cvn_slice attachment = slice_of(zeros, sizeof zeros);
     cvn_target keyed = {.nsp = crowd.root, .conflate = "k"};
     cvn_target other = {.nsp = crowd.root, .conflate = "other"};
