@@ -101,8 +101,8 @@ static bool append_timestamp(struct buf *json, cvn_slice bytes)
 static bool append_blob(struct decoding *decoding, cvn_slice bytes)
 {
     struct msgpack_blobs *blobs = decoding->blobs;
-    if (blobs->count == blobs->max)
-        return false;
+    if (blobs->count == blobs->max || decoding->depth == decoding->max_depth)
+        return false; /* its placeholder is an object, and counts as one */
     buf_append_str(decoding->json, "{\"_placeholder\":true,\"num\":");
     buf_append_u64(decoding->json, blobs->count);
     buf_append_byte(decoding->json, '}');
