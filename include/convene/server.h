@@ -33,12 +33,13 @@ enum cvn_log_level {
 /** How Socket.IO packets are written. */
 typedef enum cvn_parser {
     CVN_PARSER_JSON, /**< as text and attachments: what every client speaks by default */
-    /** One MessagePack message a packet, for clients with the npm package socket.io-msgpack-parser or
-     * compatible; all clients of the server need it. Applications notice nothing: arguments stay
-     * JSON text with attachments, translated at the edge. What JSON cannot say arrives as
-     * JSON.stringify would put it: a Date as its ISO text, NaN and undefined as null. Whole numbers of
-     * up to 64 bits keep their digits (JavaScript itself rounds beyond 2^53). Keys of maps must be
-     * text; extension types other than Dates, timestamps, undefined and bytes end the connection. */
+    /** One MessagePack message a packet, for clients with the npm package
+     * socket.io-msgpack-parser or a compatible one; all clients of the server need it. Applications
+     * notice nothing: arguments stay JSON text with attachments, translated at the edge. What JSON
+     * cannot say arrives as JSON.stringify would put it: a Date as its ISO text, NaN and undefined
+     * as null. Whole numbers of up to 64 bits keep their digits (JavaScript itself rounds beyond
+     * 2^53). Keys of maps must be text; extension types other than Dates, timestamps, undefined and
+     * bytes end the connection. */
     CVN_PARSER_MSGPACK
 } cvn_parser;
 

@@ -238,7 +238,7 @@ static enum cvn_error count(struct counting *counting)
     while (next_token(&rest, &token)) {
         struct open *top = counting->depth > 0 ? &counting->open[counting->depth - 1] : NULL;
         enum cvn_error error = CVN_OK;
-        if (is_closing(token))
+        if (top != NULL && is_closing(token))
             count_end(counting);
         else if (top != NULL && top->wants_key)
             count_key(counting, top, token);

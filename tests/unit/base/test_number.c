@@ -101,7 +101,7 @@ static void test_powers_of_ten(void **state)
     char text[64];
     (void)state;
     for (int power = -330; power <= 310; power++)
-        for (int digits = 1; digits <= 19; digits++) {
+        for (int digits = 1; digits <= 19; digits += 3) {
             snprintf(text, sizeof text, "%.*se%d", digits, "9182736455463728191", power);
             assert_reads(text, strtod(text, NULL));
             snprintf(text, sizeof text, "-0.%.*se%d", digits, "0001230456078900001", power);
@@ -189,7 +189,7 @@ static void assert_round_trip(double number)
 static void test_round_trips(void **state)
 {
     (void)state;
-    for (int i = 0; i < 20000; i++) {
+    for (int i = 0; i < 5000; i++) {
         double number = random_double();
         if (isfinite(number))
             assert_round_trip(number);
@@ -238,7 +238,7 @@ static void test_random_text(void **state)
 {
     char text[64];
     (void)state;
-    for (int i = 0; i < 20000; i++) {
+    for (int i = 0; i < 5000; i++) {
         double number = random_double();
         if (!isfinite(number))
             continue;

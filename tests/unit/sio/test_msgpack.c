@@ -288,6 +288,12 @@ static void test_encode(void **state)
     sio_frames_release(&frames);
 }
 
+/* A slice in a static initialiser, which for gcc must not be a compound literal. */
+#define BYTES(literal)                                                                             \
+    {                                                                                              \
+        (literal), sizeof(literal) - 1                                                             \
+    }
+
 static void test_encode_control(void **state)
 {
     static const struct {
@@ -296,12 +302,12 @@ static void test_encode_control(void **state)
         cvn_slice expected;
     } cases[] = {
         {SIO_CONNECT, "/", "{\"sid\":\"abc\"}",
-         SLICE("\x83\xa4type\0\xa3nsp\xa1/\xa4"
+         BYTES("\x83\xa4type\0\xa3nsp\xa1/\xa4"
                "data\x81\xa3sid\xa3"
                "abc")},
-        {SIO_DISCONNECT, "/chat", "", SLICE("\x82\xa4type\1\xa3nsp\xa5/chat")},
+        {SIO_DISCONNECT, "/chat", "", BYTES("\x82\xa4type\1\xa3nsp\xa5/chat")},
         {SIO_CONNECT_ERROR, "/x", "{\"message\":\"no\",\"data\":[1]}",
-         SLICE("\x83\xa4type\4\xa3nsp\xa2/x\xa4"
+         BYTES("\x83\xa4type\4\xa3nsp\xa2/x\xa4"
                "data\x82\xa7message\xa2no\xa4"
                "data\x91\1")},
     };
