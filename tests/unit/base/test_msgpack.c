@@ -529,6 +529,10 @@ static void test_counts(void **state)
                 buf_printf(&list, is_map ? "%s\"%zu\":[{}]" : "%s[%zu]", j > 0 ? "," : "", j);
             buf_append_byte(&list, is_map ? '}' : ']');
             assert_int_equal(encode(buf_slice(&list), NULL, 0, &bytes), CVN_OK);
+            unsigned lead = counts[i] < 16       ? (is_map ? 0x80 : 0x90) + (unsigned)counts[i]
+                            : counts[i] <= 65535 ? (is_map ? 0xde : 0xdc)
+                                                 : (is_map ? 0xdf : 0xdd);
+            assert_int_equal((unsigned char)bytes.data[0], lead);
             buf_init(&json, MSGPACK_JSON_MAX(bytes.size, 0));
             assert_true(decode(buf_slice(&bytes), 3, &json, &blobs));
             assert_true(slice_eq(buf_slice(&json), buf_slice(&list)));
@@ -579,6 +583,30 @@ static void test_depth(void **state)
     assert_true(decode(SLICE("\x01"), 0, &json, &blobs));
     assert_false(decode(SLICE("\x90"), 0, &json, &blobs));
     buf_release(&json);
+}
+
+/* A head alone: its promise is held against what is left, before anybody could believe it. */
+static void test_promises(void **state)
+{
+    static const struct {
+        const char *hex;
+        bool is_good;
+    } cases[] = {{"92 00 00", true},         {"92 00", false},         {"82 00 00 00 00", true},
+                 {"82 00 00 00", false},     {"dc0003 000000", true},  {"dc0003 0000", false},
+                 {"de0001 0000", true},      {"de0001 00", false},     {"ddffffffff 0000", false},
+                 {"dfffffffff 0000", false}, {"a3 616263", true},      {"a3 6162", false},
+                 {"dbffffffff 61", false},   {"c6ffffffff 61", false}, {"c9ffffffff 00 61", false}};
+    char memory[64];
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct msgpack_token token = {.number = 77}, untouched = token;
+        cvn_slice input = slice_of(memory, from_hex(cases[i].hex, memory)), rest = input;
+        assert_int_equal(msgpack_next(&rest, &token), cases[i].is_good);
+        if (!cases[i].is_good) {
+            assert_memory_equal(&token, &untouched, sizeof token);
+            assert_ptr_equal(rest.data, input.data);
+        }
+    }
 }
 
 static void test_skip(void **state)
@@ -859,14 +887,15 @@ static void test_no_memory(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_both_ways),     cmocka_unit_test(test_to_json),
-        cmocka_unit_test(test_from_json),     cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_every_lead),    cmocka_unit_test(test_binaries),
-        cmocka_unit_test(test_large),         cmocka_unit_test(test_counts),
-        cmocka_unit_test(test_depth),         cmocka_unit_test(test_skip),
-        cmocka_unit_test(test_sequence),      cmocka_unit_test(test_dates),
-        cmocka_unit_test(test_random_trees),  cmocka_unit_test(test_longest_json),
-        cmocka_unit_test(test_two_gibibytes), cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_both_ways),    cmocka_unit_test(test_to_json),
+        cmocka_unit_test(test_from_json),    cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_every_lead),   cmocka_unit_test(test_binaries),
+        cmocka_unit_test(test_large),        cmocka_unit_test(test_counts),
+        cmocka_unit_test(test_depth),        cmocka_unit_test(test_promises),
+        cmocka_unit_test(test_skip),         cmocka_unit_test(test_sequence),
+        cmocka_unit_test(test_dates),        cmocka_unit_test(test_random_trees),
+        cmocka_unit_test(test_longest_json), cmocka_unit_test(test_two_gibibytes),
+        cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
