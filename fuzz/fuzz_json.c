@@ -152,6 +152,7 @@ static void check_string(cvn_slice string)
     buf_init(&written, MAX_INPUT * 6 + 2);
     buf_init(&again, MAX_INPUT);
     CHECK(json_unescape(&text, string)); /* never longer than it was */
+    CHECK(json_unescaped_size(string) == text.size);
     CHECK(utf8_is_valid(buf_slice(&text)));
     if (json_plain_string(string, &plain))
         CHECK(slice_eq(plain, buf_slice(&text)));

@@ -19,7 +19,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define MAX_DEPTH       40
 
 static const struct sio_packet_limits limits = {MAX_ATTACHMENTS, MAX_DEPTH};
-static const struct sio_encode_limits emits = {MAX_ATTACHMENTS, MAX_DEPTH};
+static const struct sio_encode_limits emits = {.max_attachments = MAX_ATTACHMENTS,
+                                               .max_depth = MAX_DEPTH};
 
 static bool is_binary(const struct sio_packet *packet)
 {

@@ -72,6 +72,8 @@ static bool check_ranges(const cvn_options *options)
         return refuse("max_json_depth: at most 1024");
     if (options->transports > (CVN_POLLING | CVN_WEBSOCKET))
         return refuse("transports: unknown bit");
+    if (options->parser != CVN_PARSER_JSON && options->parser != CVN_PARSER_MSGPACK)
+        return refuse("parser: unknown");
     if ((options->tls_cert_file == NULL) != (options->tls_key_file == NULL))
         return refuse("tls_cert_file and tls_key_file: only one is given");
     if (options->send_high_water != 0 && options->send_max != 0 &&
@@ -130,7 +132,9 @@ static void set_socketio(struct sio_options *ret, const cvn_options *options, si
     unsigned depth = (unsigned)or_default(options->max_json_depth, 512);
     *ret = (struct sio_options){
         .packets = {.max_attachments = attachments, .max_depth = depth},
-        .emits = {.max_attachments = SIO_MAX_ATTACHMENTS, .max_depth = JSON_MAX_DEPTH},
+        .emits = {.max_attachments = SIO_MAX_ATTACHMENTS,
+                  .max_depth = JSON_MAX_DEPTH,
+                  .parser = options->parser},
         .connect_timeout_ms = or_default(options->connect_timeout_ms, 45000),
         .max_sockets_per_connection = (unsigned)or_default(options->max_sockets_per_connection, 64),
         .max_rooms_per_socket = (unsigned)or_default(options->max_rooms_per_socket, 1000),

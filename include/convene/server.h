@@ -30,6 +30,19 @@ enum cvn_log_level {
     CVN_LOG_ERROR  /**< something that was asked for cannot be done */
 };
 
+/** How Socket.IO packets are written. */
+typedef enum cvn_parser {
+    CVN_PARSER_JSON, /**< as text and attachments: what every client speaks by default */
+    /** One MessagePack message a packet, for clients with the npm package
+     * socket.io-msgpack-parser or a compatible one; all clients of the server need it. Applications
+     * notice nothing: arguments stay JSON text with attachments, translated at the edge. What JSON
+     * cannot say arrives as JSON.stringify would put it: a Date as its ISO text, NaN and undefined
+     * as null. Whole numbers of up to 64 bits keep their digits (JavaScript itself rounds beyond
+     * 2^53). Keys of maps must be text; extension types other than Dates, timestamps, undefined and
+     * bytes end the connection. */
+    CVN_PARSER_MSGPACK
+} cvn_parser;
+
 /** Pass as an origin list to let any origin in. */
 #define CVN_ANY_ORIGIN "*"
 
@@ -105,6 +118,7 @@ typedef struct cvn_options {
     const cvn_cookie *cookie;   /**< a session cookie; default NULL: none */
 
     /* Socket.IO */
+    cvn_parser parser;                   /**< how packets are written; default CVN_PARSER_JSON */
     uint32_t connect_timeout_ms;         /**< to join a first namespace; default 45000 */
     unsigned max_attachments;            /**< of one binary packet; default 10 */
     unsigned max_json_depth;             /**< default 512, at most 1024 */

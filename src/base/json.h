@@ -46,6 +46,8 @@ cvn_slice json_get(cvn_slice object, cvn_slice key);
 /* Appends the decoded characters of a valid JSON string (with quotes) as UTF-8; lone surrogates become
  * U+FFFD. False when buf fails. */
 bool json_unescape(struct buf *buf, cvn_slice string);
+/* How many bytes json_unescape appends. */
+size_t json_unescaped_size(cvn_slice string);
 /* The inside of a string that needs no decoding (has no backslash): true and *ret points into it. */
 bool json_plain_string(cvn_slice string, cvn_slice *ret);
 /* A non-negative integer that fits; false for anything else. */

@@ -13,29 +13,19 @@ static unsigned hex4(const char *digits)
     return value;
 }
 
+static size_t utf8_size(unsigned point)
+{
+    return point < 0x80 ? 1 : point < 0x800 ? 2 : point < 0x10000 ? 3 : 4;
+}
+
 static bool append_utf8(struct buf *buf, unsigned point)
 {
+    static const unsigned char leads[] = {0, 0, 0xc0, 0xe0, 0xf0};
     char bytes[4];
-    size_t size;
-    if (point < 0x80) {
-        bytes[0] = (char)point;
-        size = 1;
-    } else if (point < 0x800) {
-        bytes[0] = (char)(0xc0 | point >> 6);
-        bytes[1] = (char)(0x80 | (point & 0x3f));
-        size = 2;
-    } else if (point < 0x10000) {
-        bytes[0] = (char)(0xe0 | point >> 12);
-        bytes[1] = (char)(0x80 | (point >> 6 & 0x3f));
-        bytes[2] = (char)(0x80 | (point & 0x3f));
-        size = 3;
-    } else {
-        bytes[0] = (char)(0xf0 | point >> 18);
-        bytes[1] = (char)(0x80 | (point >> 12 & 0x3f));
-        bytes[2] = (char)(0x80 | (point >> 6 & 0x3f));
-        bytes[3] = (char)(0x80 | (point & 0x3f));
-        size = 4;
-    }
+    size_t size = utf8_size(point);
+    for (size_t i = size; i-- > 1; point >>= 6)
+        bytes[i] = (char)(0x80 | (point & 0x3f));
+    bytes[0] = (char)(leads[size] | point);
     return buf_append(buf, slice_of(bytes, size));
 }
 
@@ -55,6 +45,39 @@ static size_t decode_unicode(cvn_slice inside, size_t at, unsigned *ret_point)
     return 4;
 }
 
+/* The character of the escape at `*at`, which is moved behind it. False when the text ends within. */
+static bool decode_escape(cvn_slice inside, size_t *at, unsigned *ret_point)
+{
+    char kind = inside.data[*at + 1];
+    *at += 2;
+    *ret_point = (unsigned char)kind; /* quote, backslash, slash */
+    switch (kind) {
+    case 'b':
+        *ret_point = '\b';
+        break;
+    case 'f':
+        *ret_point = '\f';
+        break;
+    case 'n':
+        *ret_point = '\n';
+        break;
+    case 'r':
+        *ret_point = '\r';
+        break;
+    case 't':
+        *ret_point = '\t';
+        break;
+    case 'u':
+        if (*at + 4 > inside.size)
+            return false;
+        *at += decode_unicode(inside, *at, ret_point);
+        break;
+    default:
+        break;
+    }
+    return true;
+}
+
 bool json_unescape(struct buf *buf, cvn_slice string)
 {
     if (string.size < 2)
@@ -68,37 +91,27 @@ bool json_unescape(struct buf *buf, cvn_slice string)
         i += run;
         if (i + 1 >= inside.size)
             break;
-        char kind = inside.data[i + 1];
-        i += 2;
-        unsigned point = (unsigned char)kind; /* quote, backslash, slash */
-        switch (kind) {
-        case 'b':
-            point = '\b';
-            break;
-        case 'f':
-            point = '\f';
-            break;
-        case 'n':
-            point = '\n';
-            break;
-        case 'r':
-            point = '\r';
-            break;
-        case 't':
-            point = '\t';
-            break;
-        case 'u':
-            if (i + 4 > inside.size)
-                return false;
-            i += decode_unicode(inside, i, &point);
-            break;
-        default:
-            break;
-        }
-        if (!append_utf8(buf, point))
+        unsigned point;
+        if (!decode_escape(inside, &i, &point) || !append_utf8(buf, point))
             return false;
     }
     return true;
+}
+
+size_t json_unescaped_size(cvn_slice string)
+{
+    cvn_slice inside = slice_of(string.data + 1, string.size - 2);
+    size_t size = 0, i = 0;
+    while (i < inside.size) {
+        size_t run = slice_find(slice_from(inside, i), '\\');
+        unsigned point = 0;
+        size += run;
+        i += run;
+        if (i + 1 >= inside.size || !decode_escape(inside, &i, &point))
+            break;
+        size += utf8_size(point);
+    }
+    return size;
 }
 
 /* Bytes of the valid character at the front; 0 when there is none. */

@@ -51,6 +51,14 @@ struct message *eio_packet_new_text(size_t size, char **ret_data)
     return packet;
 }
 
+struct message *eio_packet_new_binary(size_t size, char **ret_data)
+{
+    struct message *packet = ws_encode_new(WS_BINARY, size);
+    if (packet != NULL)
+        *ret_data = packet->data + packet->prefix;
+    return packet;
+}
+
 struct message *eio_packet_encode_binary(cvn_slice data)
 {
     return ws_encode_copy(WS_BINARY, data);

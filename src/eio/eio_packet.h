@@ -40,6 +40,9 @@ struct message *eio_packet_encode(enum eio_packet_type type, cvn_slice data)
 /* Room for a "4..." packet whose `size` bytes of data the caller writes behind *ret_data. */
 struct message *eio_packet_new_text(size_t size, char **ret_data)
     __attribute__((warn_unused_result));
+/* Room for a binary packet whose `size` bytes the caller writes to *ret_data. */
+struct message *eio_packet_new_binary(size_t size, char **ret_data)
+    __attribute__((warn_unused_result));
 /* Binary data as a message: WebSocket binary frame header as prefix, then the raw bytes. */
 struct message *eio_packet_encode_binary(cvn_slice data) __attribute__((warn_unused_result));
 

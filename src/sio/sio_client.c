@@ -5,6 +5,7 @@
  * Attachments are only waited for once the namespace has been joined, so nobody holds memory here without having been let in.
  */
 #include "sio/sio_client.h"
+#include "sio/sio_msgpack.h"
 #include "sio/sio_recovery.h"
 #include "base/mem.h"
 #include <time.h>
@@ -72,7 +73,8 @@ void sio_client_disconnect(struct sio_client *client)
 
 static void refuse(struct sio_client *client, cvn_slice nsp, cvn_slice json)
 {
-    sio_client_send(client, sio_encode_control(SIO_CONNECT_ERROR, nsp, json));
+    enum cvn_parser parser = options_of(client)->emits.parser;
+    sio_client_send(client, sio_encode_control(parser, SIO_CONNECT_ERROR, nsp, json));
 }
 
 static void on_connect(struct sio_client *client, const struct sio_packet *packet)
@@ -227,6 +229,18 @@ static void on_binary(struct sio_client *client, cvn_slice bytes)
     free_pending(client);
 }
 
+/* A packet is one message, attachments and all. */
+static void on_msgpack(struct sio_client *client, cvn_slice bytes)
+{
+    struct sio_packet packet;
+    struct sio_msgpack_room room;
+    if (sio_msgpack_decode(bytes, &options_of(client)->packets, &room, &packet))
+        on_packet(client, &packet, room.attachments, bytes.size);
+    else
+        close_for(client, room.json.failed ? EIO_FORCED_SERVER_CLOSE : EIO_PARSE_ERROR);
+    sio_msgpack_release(&room);
+}
+
 /* --- What Engine.IO tells --- */
 
 static void on_connect_timeout(struct timer *timer)
@@ -280,10 +294,16 @@ static void on_message(struct eio_session *session, char *data, size_t size, boo
     struct sio_client *client = eio_session_owner(session);
     if (client == NULL)
         return;
-    if (binary)
+    if (options_of(client)->emits.parser == CVN_PARSER_MSGPACK) {
+        if (binary)
+            on_msgpack(client, slice_of(data, size));
+        else
+            close_for(client, EIO_PARSE_ERROR);
+    } else if (binary) {
         on_binary(client, slice_of(data, size));
-    else
+    } else {
         on_text(client, slice_of(data, size));
+    }
 }
 
 static void on_upgrade(struct eio_session *session)

@@ -3,6 +3,7 @@
  * connection of every receiver. Pure but for allocating; any thread.
  */
 #include "sio/sio_encode.h"
+#include "sio/sio_msgpack.h"
 
 static struct message *encode_text(const struct sio_text *text)
 {
@@ -13,9 +14,14 @@ static struct message *encode_text(const struct sio_text *text)
     return message;
 }
 
-struct message *sio_encode_control(enum sio_type type, cvn_slice nsp, cvn_slice json)
+struct message *sio_encode_control(enum cvn_parser parser, enum sio_type type, cvn_slice nsp,
+                                   cvn_slice json)
 {
-    return encode_text(&(struct sio_text){.type = type, .nsp = nsp, .list = json});
+    struct sio_text text = {.type = type, .nsp = nsp, .list = json};
+    struct message *message = NULL;
+    if (parser == CVN_PARSER_JSON)
+        return encode_text(&text);
+    return sio_msgpack_encode(&text, NULL, &message) == CVN_OK ? message : NULL;
 }
 
 static enum cvn_error check_args(cvn_args args, const struct sio_encode_limits *limits)
@@ -72,6 +78,13 @@ enum cvn_error sio_encode_event(cvn_slice nsp, const char *event, const uint64_t
         .list = args.json,
         .brackets = true,
     };
+    if (limits->parser == CVN_PARSER_MSGPACK) {
+        struct sio_frames single = {0};
+        error = sio_msgpack_encode(&text, args.attachments, &single.text);
+        if (error == CVN_OK)
+            *ret = single;
+        return error;
+    }
     struct sio_frames frames = {.text = encode_text(&text)};
     if (frames.text == NULL || !encode_binaries(args, &frames)) {
         sio_frames_release(&frames);

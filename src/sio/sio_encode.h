@@ -2,6 +2,7 @@
 #ifndef SIO_ENCODE_H
 #define SIO_ENCODE_H
 
+#include <convene/server.h>
 #include <convene/json.h>
 #include "eio/eio_packet.h"
 #include "sio/sio_frames.h"
@@ -10,10 +11,11 @@
 #define SIO_MAX_ATTACHMENTS 64  /* whatever the options say */
 #define SIO_MAX_EVENT_NAME  255 /* bytes of a name that may be emitted */
 
-/* What an application may put into a packet. */
+/* What an application may put into a packet, and how packets are written. */
 struct sio_encode_limits {
     unsigned max_attachments;
     unsigned max_depth;
+    enum cvn_parser parser;
 };
 
 /*
@@ -23,6 +25,7 @@ struct sio_encode_limits {
 enum cvn_error sio_encode_event(cvn_slice nsp, const char *event, const uint64_t *id, cvn_args args,
                                 const struct sio_encode_limits *limits, struct sio_frames *ret);
 /* CONNECT, DISCONNECT and CONNECT_ERROR; `json` may be empty. NULL when memory has run out. */
-struct message *sio_encode_control(enum sio_type type, cvn_slice nsp, cvn_slice json);
+struct message *sio_encode_control(enum cvn_parser parser, enum sio_type type, cvn_slice nsp,
+                                   cvn_slice json);
 
 #endif

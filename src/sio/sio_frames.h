@@ -4,7 +4,8 @@
 
 #include "base/message.h"
 
-/* One packet: its text and the binary messages that follow it. Zeroed = none. */
+/* One packet: its text and the binary messages that follow it; as MessagePack a single binary message, in the place of the text. Zeroed =
+ * none. */
 struct sio_frames {
     struct message *text;
     size_t binary_count;

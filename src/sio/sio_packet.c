@@ -73,14 +73,14 @@ static bool is_reserved_json(cvn_slice string)
     return json_unescape(&name, string) && sio_packet_is_reserved(buf_slice(&name));
 }
 
-static bool decode_event(struct sio_packet *ret)
+bool sio_packet_cut_event(struct sio_packet *packet)
 {
-    cvn_slice rest = ret->data;
-    if (!json_next(&rest, &ret->event))
+    cvn_slice rest = packet->data;
+    if (!json_next(&rest, &packet->event))
         return false;
-    ret->args = rest;
-    enum json_type type = json_type(ret->event);
-    return type == JSON_NUMBER || (type == JSON_STRING && !is_reserved_json(ret->event));
+    packet->args = rest;
+    enum json_type type = json_type(packet->event);
+    return type == JSON_NUMBER || (type == JSON_STRING && !is_reserved_json(packet->event));
 }
 
 bool sio_packet_decode(cvn_slice text, const struct sio_packet_limits *limits,
@@ -108,7 +108,8 @@ bool sio_packet_decode(cvn_slice text, const struct sio_packet_limits *limits,
         if (json_type(rest) != JSON_ARRAY)
             return false;
         packet.data = packet.args = json_inside(rest);
-        if ((packet.type == SIO_EVENT || packet.type == SIO_BINARY_EVENT) && !decode_event(&packet))
+        if ((packet.type == SIO_EVENT || packet.type == SIO_BINARY_EVENT) &&
+            !sio_packet_cut_event(&packet))
             return false;
         if (packet.attachments > 0 &&
             !sio_packet_check_placeholders(packet.data, packet.attachments))

@@ -39,6 +39,9 @@ struct sio_packet_limits {
 bool sio_packet_decode(cvn_slice text, const struct sio_packet_limits *limits,
                        struct sio_packet *ret);
 
+/* Cuts the event's name off the valid list in packet->data: sets event and args. False when there is none that a client may send. */
+bool sio_packet_cut_event(struct sio_packet *packet);
+
 /* Whether an application may not emit this name, nor a client send it: connect, disconnect, ... */
 bool sio_packet_is_reserved(cvn_slice event);
 

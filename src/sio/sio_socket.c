@@ -142,7 +142,9 @@ void sio_socket_send_control(struct cvn_socket *socket, enum sio_type type, cvn_
 {
     if (socket->client == NULL)
         return;
-    struct message *packet = sio_encode_control(type, sio_namespace_name(socket->local->nsp), json);
+    const struct cvn_namespace *nsp = socket->local->nsp;
+    struct message *packet =
+        sio_encode_control(nsp->server->options.emits.parser, type, sio_namespace_name(nsp), json);
     if (packet != NULL)
         count_out(socket, packet->size - packet->prefix);
     sio_client_send(socket->client, packet);

@@ -9,11 +9,11 @@ import { startBrowser } from "./support/browser.mjs";
 import { startContract, startDaemon } from "./support/server.mjs";
 
 /** A site of another origin: an empty page that loads the client from `server`. */
-async function startSite(t, server) {
+async function startSite(t, server, bundle = "socket.io.js") {
   const site = createServer((request, response) => {
     response.setHeader("Content-Type", "text/html; charset=utf-8");
     response.end(`<!doctype html><title>elsewhere</title><link rel="icon" href="data:,">
-      <script src="${server.url}/socket.io/socket.io.js"></script>`);
+      <script src="${server.url}/socket.io/${bundle}"></script>`);
   });
   await new Promise((resolve) => site.listen(0, "127.0.0.1", resolve));
   t.after(() => {
@@ -86,6 +86,45 @@ describe("Chromium", () => {
         });
       });
     }
+  }
+
+  for (const transports of [["polling"], ["websocket"], ["polling", "websocket"]]) {
+    it(`speaks MessagePack with the bundle for it over ${transports.join(", then ")}`, async (t) => {
+      const server = await startContract(t, "sio-client", { workers: 2, parser: "msgpack" });
+      const page = await visit(t, await startSite(t, server, "socket.io.msgpack.min.js"));
+      const told = await page.evaluate(
+        async ({ url, transports }) => {
+          const socket = io(url, { transports, withCredentials: true, reconnection: false, auth: { a: [1] } });
+          const bytes = (buffer) => Array.from(new Uint8Array(buffer));
+          const error = new Promise((_, reject) => socket.once("connect_error", reject));
+          await Promise.race([new Promise((resolve) => socket.once("connect", resolve)), error]);
+          const told = { auth: (await socket.emitWithAck("getHandshake")).auth };
+          told.echo = await socket.emitWithAck("echo", { text: "ünïcode ✓ 😀", n: [1, 2.5, -7, 2 ** 40, null, true] });
+          told.date = await socket.emitWithAck("echo", new Date(1e12));
+          told.binary = bytes(await socket.emitWithAck("echo", new Uint8Array([0, 255, 3]).buffer));
+          // In browsers notepack knows ArrayBuffers only; a view is an object to it.
+          told.view = await socket.emitWithAck("echo", new Uint8Array([0, 255, 3]));
+          told.nested = bytes((await socket.emitWithAck("echo", { deep: [new ArrayBuffer(2)] })).deep[0]);
+          told.large = (await socket.emitWithAck("echo", new ArrayBuffer(500_000))).byteLength;
+          socket.emit("doge");
+          const [doge] = await new Promise((resolve) => socket.once("doge", (...args) => resolve(args)));
+          told.doge = new TextDecoder().decode(doge);
+          socket.disconnect();
+          return told;
+        },
+        { url: server.url, transports },
+      );
+      assert.deepEqual(told, {
+        auth: { a: [1] },
+        echo: { text: "ünïcode ✓ 😀", n: [1, 2.5, -7, 2 ** 40, null, true] },
+        date: "2001-09-09T01:46:40.000Z",
+        binary: [0, 255, 3],
+        view: { 0: 0, 1: 255, 2: 3 },
+        nested: [0, 0],
+        large: 500_000,
+        doge: "asdfasdf",
+      });
+    });
   }
 
   for (const [name, allowed] of [

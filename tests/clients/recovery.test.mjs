@@ -1,8 +1,9 @@
-// Connection state recovery with the official client, over every transport, on the contract sio-recovery. With two workers a
-// client comes back to whichever the kernel gives it.
+// Connection state recovery with the official client, over every transport and with both parsers, on the contract sio-recovery.
+// With two workers a client comes back to whichever the kernel gives it.
 import assert from "node:assert/strict";
 import { describe, it, before, after } from "node:test";
 import { io } from "socket.io-client";
+import msgpack from "socket.io-msgpack-parser";
 import { once, startContract, within } from "./support/server.mjs";
 
 const TRANSPORTS = {
@@ -10,6 +11,10 @@ const TRANSPORTS = {
   websocket: ["websocket"],
   upgrade: ["polling", "websocket"],
 };
+const VARIANTS = Object.entries(TRANSPORTS).flatMap(([way, transports]) => [
+  { way, transports },
+  { way, transports, parser: msgpack },
+]);
 
 /** Collects the arguments of every `news` event. */
 function collect(socket) {
@@ -19,13 +24,14 @@ function collect(socket) {
 }
 
 for (const workers of [1, 2]) {
-  for (const [way, transports] of Object.entries(TRANSPORTS)) {
-    describe(`recovery over ${way}, ${workers} worker(s)`, () => {
+  for (const { way, transports, parser } of VARIANTS) {
+    describe(`recovery over ${way}${parser ? " in MessagePack" : ""}, ${workers} worker(s)`, () => {
       let server, publisher, watcher;
       const open = new Set();
       const client = (path = "/", options = {}) => {
         const socket = io(server.url + path, {
           transports,
+          parser,
           forceNew: true,
           reconnection: false,
           ...options,
@@ -39,7 +45,7 @@ for (const workers of [1, 2]) {
         return socket;
       };
       before(async () => {
-        server = await startContract(null, "sio-recovery", { workers });
+        server = await startContract(null, "sio-recovery", { workers, parser: parser ? "msgpack" : "json" });
         publisher = await connected("/", { transports: ["websocket"] });
         watcher = await connected("/watch", { transports: ["websocket"] });
       });

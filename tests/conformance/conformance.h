@@ -13,7 +13,8 @@
 /* "eio-echo", "eio-client", "eio-java". 2 for a contract it does not know. */
 int conformance_eio_run(const char *contract, uint16_t port, unsigned workers, bool deflate);
 /* "sio-proto", "sio-client", "sio-recovery", "sio-java", "sio-flow", on the public API. 2 for a contract it does not know. */
-int conformance_sio_run(const char *contract, uint16_t port, unsigned workers, bool deflate);
+int conformance_sio_run(const char *contract, uint16_t port, unsigned workers, bool deflate,
+                        bool msgpack);
 struct cvn_server;
 /* The namespaces and handlers of "sio-recovery". */
 void conformance_setup_recovery(struct cvn_server *server);

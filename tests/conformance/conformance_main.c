@@ -1,4 +1,4 @@
-/* convene-conformance --contract NAME [--port N] [--workers N] [--deflate]: runs the server of one contract. */
+/* convene-conformance --contract NAME [--port N] [--workers N] [--deflate] [--parser NAME]: runs the server of one contract. */
 #include "conformance.h"
 #include <getopt.h>
 #include <stdio.h>
@@ -9,6 +9,7 @@ static int usage(void)
 {
     fprintf(stderr,
             "usage: convene-conformance --contract NAME [--port N] [--workers N] [--deflate]\n"
+            "                           [--parser json|msgpack]\n"
             "contracts: eio-echo eio-client eio-java sio-proto sio-client sio-recovery sio-java "
             "sio-flow ws-echo\n");
     return 2;
@@ -16,14 +17,13 @@ static int usage(void)
 
 int main(int argc, char **argv)
 {
-    static const struct option names[] = {{"contract", required_argument, NULL, 'c'},
-                                          {"port", required_argument, NULL, 'p'},
-                                          {"workers", required_argument, NULL, 'w'},
-                                          {"deflate", no_argument, NULL, 'd'},
-                                          {NULL, 0, NULL, 0}};
+    static const struct option names[] = {
+        {"contract", required_argument, NULL, 'c'}, {"port", required_argument, NULL, 'p'},
+        {"workers", required_argument, NULL, 'w'},  {"deflate", no_argument, NULL, 'd'},
+        {"parser", required_argument, NULL, 'm'},   {NULL, 0, NULL, 0}};
     const char *contract = NULL;
     unsigned long port = 0, workers = 1;
-    bool deflate = false;
+    bool deflate = false, msgpack = false;
     int option;
     while ((option = getopt_long(argc, argv, "", names, NULL)) != -1) {
         switch (option) {
@@ -39,6 +39,11 @@ int main(int argc, char **argv)
         case 'd':
             deflate = true;
             break;
+        case 'm':
+            msgpack = strcmp(optarg, "msgpack") == 0;
+            if (!msgpack && strcmp(optarg, "json") != 0)
+                return usage();
+            break;
         default:
             return usage();
         }
@@ -47,8 +52,9 @@ int main(int argc, char **argv)
         return usage();
     if (strcmp(contract, "ws-echo") == 0)
         return conformance_ws_run((uint16_t)port, (unsigned)workers, deflate);
-    int status = strncmp(contract, "eio-", 4) == 0
-                     ? conformance_eio_run(contract, (uint16_t)port, (unsigned)workers, deflate)
-                     : conformance_sio_run(contract, (uint16_t)port, (unsigned)workers, deflate);
+    int status =
+        strncmp(contract, "eio-", 4) == 0
+            ? conformance_eio_run(contract, (uint16_t)port, (unsigned)workers, deflate)
+            : conformance_sio_run(contract, (uint16_t)port, (unsigned)workers, deflate, msgpack);
     return status == 2 ? usage() : status;
 }

@@ -475,7 +475,8 @@ static void on_listening(cvn_server *server, void *data)
     fflush(stdout);
 }
 
-int conformance_sio_run(const char *name, uint16_t port, unsigned workers, bool deflate)
+int conformance_sio_run(const char *name, uint16_t port, unsigned workers, bool deflate,
+                        bool msgpack)
 {
     for (size_t i = 0; i < sizeof contracts / sizeof *contracts; i++) {
         if (strcmp(contracts[i].name, name) != 0)
@@ -486,6 +487,7 @@ int conformance_sio_run(const char *name, uint16_t port, unsigned workers, bool 
         options.workers = workers;
         options.websocket_compression = deflate;
         options.compression_threshold = deflate ? 1 : 0;
+        options.parser = msgpack ? CVN_PARSER_MSGPACK : CVN_PARSER_JSON;
         cvn_server *server = cvn_server_new(&options);
         if (server == NULL)
             return 1;

@@ -4,6 +4,7 @@ import { createServer } from "node:http";
 import { parseArgs } from "node:util";
 import { Server as EngineServer } from "engine.io";
 import { Server } from "socket.io";
+import msgpack from "socket.io-msgpack-parser";
 import { WebSocketServer } from "ws";
 
 const { values } = parseArgs({
@@ -12,6 +13,7 @@ const { values } = parseArgs({
     port: { type: "string", default: "0" },
     workers: { type: "string", default: "1" },
     deflate: { type: "boolean", default: false },
+    parser: { type: "string", default: "json" },
   },
 });
 
@@ -28,7 +30,8 @@ function engine(options, onConnection, prepare = noop) {
 }
 
 function socketio(options, setup) {
-  const server = new Server(http, { ...options, ...compression });
+  const packets = values.parser === "msgpack" ? { parser: msgpack } : {};
+  const server = new Server(http, { ...options, ...compression, ...packets });
   setup(server);
   return () => server.close();
 }

@@ -101,8 +101,8 @@ export function once(emitter, event, ms) {
 }
 
 /** Runs a conformance contract for the length of a test; stopping it is part of the test. `deflate`: with compression of every size. */
-export async function startContract(t, contract, { workers = 1, port = 0, deflate = false } = {}) {
-  const args = ["--contract", contract, "--port", String(port), "--workers", String(workers)];
+export async function startContract(t, contract, { workers = 1, port = 0, deflate = false, parser = "json" } = {}) {
+  const args = ["--contract", contract, "--port", String(port), "--workers", String(workers), "--parser", parser];
   if (deflate) args.push("--deflate");
   const program = isReference
     ? new Program(process.execPath, [join(here, "../reference/conformance.mjs"), ...args])

@@ -452,6 +452,7 @@ static void assert_unescaped(const char *string, cvn_slice text)
         fail_msg("%s", string);
     buf_release(&buf);
     buf_init(&buf, text.size > 0 ? text.size - 1 : 0);
+    assert_int_equal(json_unescaped_size(slice_of(copy, size)), text.size);
     assert_int_equal(json_unescape(&buf, slice_of(copy, size)), text.size == 0);
     assert_int_equal(buf.failed, text.size > 0);
     buf_release(&buf);

@@ -103,15 +103,27 @@ static void test_encode_binary(void **state)
     packet = eio_packet_encode_binary(SLICE(""));
     assert_message(packet, "", 0, MESSAGE_BINARY);
     message_unref(packet);
+
+    char *data;
+    packet = eio_packet_new_binary(300, &data);
+    assert_non_null(packet);
+    memset(data, 'q', 300);
+    assert_int_equal(packet->prefix, 4);
+    assert_memory_equal(packet->data, "\x82\x7e\x01\x2c", 4);
+    assert_int_equal(packet->flags, MESSAGE_BINARY);
+    assert_ptr_equal(message_payload(packet).data, data);
+    assert_ptr_equal(data + 300, packet->data + packet->size);
+    message_unref(packet);
 }
 
 static void test_no_memory(void **state)
 {
     (void)state;
     char *data = (char *)state;
-    mem_fail_after(0, 3);
+    mem_fail_after(0, 4);
     assert_null(eio_packet_encode(EIO_MESSAGE, SLICE("x")));
     assert_null(eio_packet_new_text(10, &data));
+    assert_null(eio_packet_new_binary(10, &data));
     assert_ptr_equal(data, state);
     assert_null(eio_packet_encode_binary(SLICE("x")));
     mem_fail_after(0, 0);

@@ -125,6 +125,7 @@ static void test_refused(void **state)
                    "3 option send_low_water: above send_high_water");
     assert_refused((cvn_options){.backlog = -1}, "3 option backlog: negative");
     test_refused_fields();
+    assert_refused((cvn_options){.parser = (cvn_parser)2}, "3 option parser: unknown");
     static const char *const paths[] = {"", "/", "//", "socket.io", "x/", " /x"};
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
         assert_refused((cvn_options){.path = paths[i]},
@@ -188,6 +189,7 @@ static void test_defaults(void **state)
     assert_false(settings.eio.origins.credentials);
     assert_int_equal(settings.sio.packets.max_attachments, 10);
     assert_int_equal(settings.sio.packets.max_depth, 512);
+    assert_int_equal(settings.sio.emits.parser, CVN_PARSER_JSON);
     assert_int_equal(settings.sio.connect_timeout_ms, 45000);
     assert_int_equal(settings.sio.max_sockets_per_connection, 64);
     assert_int_equal(settings.sio.max_rooms_per_socket, 1000);
@@ -218,6 +220,7 @@ static void test_given(void **state)
                                                     .max_connections_per_worker = 15,
                                                     .origins = origins,
                                                     .origin_credentials = true,
+                                                    .parser = CVN_PARSER_MSGPACK,
                                                     .connect_timeout_ms = 16,
                                                     .max_attachments = 17,
                                                     .max_json_depth = 18,
@@ -264,6 +267,7 @@ static void test_given(void **state)
     assert_int_equal(settings.eio.origins.allowed_count, 2);
     assert_string_equal(settings.eio.origins.allowed[0], "https://a.example");
     assert_true(settings.eio.origins.credentials);
+    assert_int_equal(settings.sio.emits.parser, CVN_PARSER_MSGPACK);
     assert_int_equal(settings.sio.connect_timeout_ms, 16);
     assert_int_equal(settings.sio.packets.max_attachments, 17);
     assert_int_equal(settings.sio.packets.max_depth, 18);

@@ -13,7 +13,8 @@
 #include "sio/sio_encode.h"
 #include "support/guard.h"
 
-static const struct sio_encode_limits limits = {SIO_MAX_ATTACHMENTS, 16};
+static const struct sio_encode_limits limits = {.max_attachments = SIO_MAX_ATTACHMENTS,
+                                                .max_depth = 16};
 
 #define PH(num) "{\"_placeholder\":true,\"num\":" #num "}"
 
@@ -166,10 +167,10 @@ static void test_refusals(void **state)
     assert_refused(CVN_ERR_ARGUMENT, name, cvn_json(""), &limits);
     assert_refused(CVN_ERR_LIMIT, "a", with_bytes("", bytes, 65), &limits);
     assert_refused(CVN_ERR_LIMIT, "a", with_bytes("", bytes, 3),
-                   &(struct sio_encode_limits){2, 16});
+                   &(struct sio_encode_limits){.max_attachments = 2, .max_depth = 16});
     /* A caller's larger limit does not outgrow the array. */
     assert_refused(CVN_ERR_LIMIT, "a", with_bytes("", bytes, 65),
-                   &(struct sio_encode_limits){1000, 16});
+                   &(struct sio_encode_limits){.max_attachments = 1000, .max_depth = 16});
 }
 
 /* The longest name, each byte of which becomes six. */
@@ -223,14 +224,14 @@ static void test_control(void **state)
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct message *message =
-            sio_encode_control(cases[i].type, cvn_str(cases[i].nsp), cvn_str(cases[i].json));
+        struct message *message = sio_encode_control(CVN_PARSER_JSON, cases[i].type,
+                                                     cvn_str(cases[i].nsp), cvn_str(cases[i].json));
         assert_non_null(message);
         assert_payload(message, cvn_str(cases[i].expected));
         message_unref(message);
         mem_fail_after(0, 1);
-        assert_null(
-            sio_encode_control(cases[i].type, cvn_str(cases[i].nsp), cvn_str(cases[i].json)));
+        assert_null(sio_encode_control(CVN_PARSER_JSON, cases[i].type, cvn_str(cases[i].nsp),
+                                       cvn_str(cases[i].json)));
         mem_fail_after(0, 0);
     }
 }
