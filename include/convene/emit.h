@@ -26,7 +26,7 @@ enum cvn_emit_flags {
  * and in none of `except`. A socket's id is a room. Each socket gets it once. The lists end at the
  * first NULL. */
 typedef struct cvn_target {
-    cvn_namespace *nsp;                   /**< whose sockets */
+    cvn_namespace *nsp;                   /**< whose sockets; a parent's: all its children's */
     const char *rooms[CVN_TARGET_ROOMS];  /**< in one of these; none: all */
     const char *except[CVN_TARGET_ROOMS]; /**< and in none of these */
     const char *const *more_rooms;        /**< for lists longer than `rooms`; may be NULL */
@@ -41,8 +41,8 @@ typedef struct cvn_target {
 } cvn_target;
 
 /**
- * Emits to every socket of the target, on all workers. Encoded once; what it points to may be freed
- * when it returns. Any thread: sockets of the calling worker have it queued when this returns,
+ * Emits to every socket of the target, on all workers. Encoded once (for a parent of dynamic
+ * namespaces once a child); what it points to may be freed when it returns. Any thread: sockets of the calling worker have it queued when this returns,
  * others soon after. Order is kept between emits of one thread. CVN_ERR_JSON when `args` are
  * malformed or do not fit the attachments, CVN_ERR_ARGUMENT (a reserved or missing event name),
  * CVN_ERR_LIMIT (too large, too many attachments), CVN_ERR_MEMORY, CVN_ERR_STATE when the server

@@ -13,7 +13,8 @@
 extern "C" {
 #endif
 
-/** A namespace: its handlers and its sockets. Lives as long as its server. */
+/** A namespace: its handlers and its sockets. One made by cvn_of lives as long as its server; others
+ * come and go, see dynamic.h. */
 typedef struct cvn_namespace cvn_namespace;
 /** One client in one namespace; see socket.h. */
 typedef struct cvn_socket cvn_socket;
@@ -30,10 +31,13 @@ typedef struct cvn_next cvn_next;
  */
 
 /** The namespace of that name ("/", "/chat"), made when it does not exist. NULL when memory has run
- * out, the name is longer than 255 bytes, or the server runs already and has no such namespace;
- * registering on NULL does nothing. A missing leading slash is added. Owned by the server. */
+ * out, the name is longer than 255 bytes or has a comma, or the server runs already and has no such
+ * namespace; registering on NULL does nothing. A missing leading slash is added. Owned by the
+ * server, unless it is the child of a dynamic one: see dynamic.h for how long that one stays. On
+ * the thread that starts the server, and once it runs on any. */
 CVN_API cvn_namespace *cvn_of(cvn_server *server, const char *name);
-/** Its name with the slash; valid as long as the server. Any thread. */
+/** Its name with the slash; valid as long as it is. Of the parents in dynamic.h the pattern, or "".
+ * Any thread. */
 CVN_API const char *cvn_namespace_name(const cvn_namespace *nsp);
 /** The server that it belongs to. Any thread. */
 CVN_API cvn_server *cvn_namespace_server(const cvn_namespace *nsp);

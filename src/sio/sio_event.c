@@ -53,8 +53,9 @@ void sio_socket_on_event(struct cvn_socket *socket, const struct sio_packet *pac
         event.name = buf_slice(&decoded);
     }
     cvn_socket_ref(socket); /* a handler may end it */
-    run_handlers(socket, &socket->local->nsp->any, &event);
-    run_handlers(socket, sio_namespace_event(socket->local->nsp, event.name), &event);
+    const struct sio_handlers_set *handlers = socket->local->nsp->handlers;
+    run_handlers(socket, &handlers->any, &event);
+    run_handlers(socket, sio_handlers_of_event(handlers, event.name), &event);
     cvn_socket_unref(socket);
 
 out:

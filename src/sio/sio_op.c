@@ -43,6 +43,7 @@ static struct sio_op *own(const struct sio_op *op)
         mem_free(copy);
         return NULL;
     }
+    sio_namespace_ref(op->nsp);
     cvn_slice *slices = (cvn_slice *)(copy + 1);
     char *bytes = (char *)(slices + op->room_count + op->except_count);
     copy->rooms = slices;
@@ -70,6 +71,7 @@ void sio_op_unref(struct sio_op *op)
     if (op == NULL || atomic_fetch_sub_explicit(&op->refs, 1, memory_order_acq_rel) != 1)
         return;
     sio_frames_release(&op->frames);
+    sio_namespace_unref(op->nsp);
     mem_free(op);
 }
 

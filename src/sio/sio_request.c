@@ -489,7 +489,7 @@ enum cvn_error sio_request_number(struct sio_op *op, uint64_t *ret_ack_id)
 {
     struct sio_server *server = op->nsp->server;
     const struct sio_worker *self = sio_server_own_worker(server);
-    if (self == NULL && (op->flags & CVN_LOCAL_WORKER))
+    if (op->nsp->rule != NULL || (self == NULL && (op->flags & CVN_LOCAL_WORKER)))
         return CVN_ERR_ARGUMENT;
     op->origin.request = 1 + atomic_fetch_add(&server->last_request, 1);
     op->origin.worker = self != NULL ? self->worker->index : 0;
