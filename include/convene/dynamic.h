@@ -57,7 +57,8 @@ CVN_API bool cvn_connect_is_secure(const cvn_connect_request *request);
 CVN_API cvn_namespace *cvn_namespace_parent(const cvn_namespace *nsp);
 
 /*
- * A child lives as long as one of its sockets or a reference to it. Whoever holds neither must not
+ * A child lives as long as one of its sockets (with connection state recovery: also as long as one
+ * may come back) or a reference to it. Whoever holds neither a socket nor a reference must not
  * use its pointer, not even for a call like cvn_emit: inside of a handler its socket suffices, for
  * everything else take a reference. On other namespaces these do nothing.
  */

@@ -101,6 +101,26 @@ CVN_API enum cvn_error cvn_on(cvn_namespace *nsp, const char *event, cvn_event_f
 /** For every event, before the handlers of its name. */
 CVN_API enum cvn_error cvn_on_any(cvn_namespace *nsp, cvn_event_fn fn, void *data);
 
+/**
+ * An event middleware: looks at an event before any handler, the catch-all ones included, does. On
+ * false the event is dropped; the filter may have told the client why with cvn_ack. Filters run in
+ * the order of registration and answer at once, so a client's events stay in order by themselves;
+ * what takes time (a look into a database) belongs into the handler, whose acknowledgement may come
+ * later, or into a connection middleware.
+ */
+typedef bool (*cvn_event_filter_fn)(cvn_socket *socket, const cvn_event *event, void *data);
+/** Adds an event middleware behind those that are there. */
+CVN_API enum cvn_error cvn_use_event(cvn_namespace *nsp, cvn_event_filter_fn fn, void *data);
+
+/** `event` was emitted to `socket`, by whatever call: for a broadcast this is called once for each
+ * socket that it reached. All arguments are valid during the call. An event emitted in here is told
+ * of, too. */
+typedef void (*cvn_outgoing_fn)(cvn_socket *socket, const char *event, cvn_args args, void *data);
+/** For every event that has been queued for a socket, after that; not for volatile ones that were
+ * dropped, nor for acknowledgements, nor for what a recovered client is given again. Without a listener emitting costs nothing more; with one, a
+ * broadcast copies its name and arguments for the other workers. */
+CVN_API enum cvn_error cvn_on_any_outgoing(cvn_namespace *nsp, cvn_outgoing_fn fn, void *data);
+
 /* --- An event in its handler --- */
 
 /** Its name, decoded. A numeric name is its digits. */

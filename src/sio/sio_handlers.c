@@ -35,9 +35,11 @@ void sio_handlers_free(struct sio_handlers_set *set)
     mem_free(set->connection.items);
     mem_free(set->disconnecting.items);
     mem_free(set->disconnect.items);
+    mem_free(set->filters.items);
     mem_free(set->any.items);
     mem_free(set->high_water.items);
     mem_free(set->drain.items);
+    mem_free(set->outgoing.items);
     mem_free(set);
 }
 
@@ -131,6 +133,22 @@ enum cvn_error cvn_on_any(cvn_namespace *nsp, cvn_event_fn fn, void *data)
     if (error != CVN_OK)
         return error;
     return add_handler(nsp, &nsp->handlers->any, (struct sio_handler){{.event = fn}, data});
+}
+
+enum cvn_error cvn_use_event(cvn_namespace *nsp, cvn_event_filter_fn fn, void *data)
+{
+    enum cvn_error error = check_registration(nsp, fn != NULL);
+    if (error != CVN_OK)
+        return error;
+    return add_handler(nsp, &nsp->handlers->filters, (struct sio_handler){{.filter = fn}, data});
+}
+
+enum cvn_error cvn_on_any_outgoing(cvn_namespace *nsp, cvn_outgoing_fn fn, void *data)
+{
+    enum cvn_error error = check_registration(nsp, fn != NULL);
+    if (error != CVN_OK)
+        return error;
+    return add_handler(nsp, &nsp->handlers->outgoing, (struct sio_handler){{.outgoing = fn}, data});
 }
 
 static struct sio_event_entry *get_entry(struct cvn_namespace *nsp, cvn_slice event)

@@ -11,6 +11,8 @@ struct sio_handler {
         cvn_connection_fn connection;
         cvn_disconnect_fn disconnect;
         cvn_event_fn event;
+        cvn_event_filter_fn filter;
+        cvn_outgoing_fn outgoing;
     } fn;
     void *data;
 };
@@ -29,7 +31,7 @@ struct sio_event_entry {
 
 /* All of a namespace's handlers. A parent shares its set with its children. */
 struct sio_handlers_set {
-    struct sio_handlers middlewares, connection, disconnecting, disconnect, any;
+    struct sio_handlers middlewares, connection, disconnecting, disconnect, filters, any, outgoing;
     struct sio_handlers high_water, drain; /* fn.connection */
     struct map events;                     /* of struct sio_event_entry */
 };

@@ -16,6 +16,11 @@ static size_t cost_of(const struct sio_op *op)
         bytes += sizeof *op->rooms + op->rooms[i].size;
     for (size_t i = 0; i < op->except_count; i++)
         bytes += sizeof *op->except + op->except[i].size;
+    if (op->event != NULL) { /* kept beside the packet for listeners */
+        bytes += op->args.json.size;
+        for (size_t i = 0; i < op->args.attachment_count; i++)
+            bytes += op->args.attachments[i].size;
+    }
     return bytes;
 }
 

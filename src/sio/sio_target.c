@@ -3,6 +3,7 @@
  */
 #include "sio/sio_adapter.h"
 #include "sio/sio_dynamic.h"
+#include "sio/sio_outgoing.h"
 #include "sio/sio_recovery.h"
 #include "sio/sio_request.h"
 #include "base/mem.h"
@@ -106,6 +107,10 @@ static enum cvn_error emit(const cvn_target *target, const char *event, cvn_args
         error = CVN_ERR_ARGUMENT;
     if (error != CVN_OK)
         goto out;
+    if (sio_outgoing_is_heard(op.nsp)) {
+        op.event = event;
+        op.args = args;
+    }
     if (end == NULL && sio_recovery_is_on(op.nsp->server)) {
         error = sio_recovery_emit(&op, event, args, target->conflate);
         goto out;

@@ -605,6 +605,128 @@ static void test_references(void **state)
     cvn_socket_unref(socket);
 }
 
+/* --- With connection state recovery --- */
+
+static struct io *recovering_started(cvn_namespace **ret_parent)
+{
+    struct io *io = dynamic_new();
+    io->server.options.recovery.window_ms = 120000;
+    io->server.options.recovery.heartbeat_ms = 45000;
+    io->server.options.recovery.max_bytes = 1 << 20;
+    io->server.options.recovery.max_sessions = 100;
+    *ret_parent = sio_dynamic_add_pattern(&io->server, "^/d-[0-9]+$");
+    cvn_on_connection(*ret_parent, io_on_connection, (void *)"in");
+    io_start(io);
+    return io;
+}
+
+/* Joins, and keeps what is needed to come back. */
+static struct client *enter_recovering(struct io *io, unsigned worker,
+                                       char ret_pid[SIO_ID_SIZE + 1])
+{
+    struct client *client = io_client(io, worker);
+    ws_send(client, "40/d-1,");
+    assert_int_equal(
+        sscanf(io_read(client), "40/d-1,{\"sid\":\"%*20c\",\"pid\":\"%20[^\"]\"}", ret_pid), 1);
+    return client;
+}
+
+/* Whoever may come back keeps the child, and what it has missed. */
+static void test_recovery(void **state)
+{
+    cvn_namespace *parent;
+    struct io *io = recovering_started(&parent);
+    char pid[SIO_ID_SIZE + 1], text[128];
+    (void)state;
+    struct client *client = enter_recovering(io, 0, pid);
+    client_vanish(client, false);
+    world_turn(io->world);
+    assert_true(exists("/d-1"));
+    assert_int_equal(cvn_emit(&(cvn_target){.nsp = parent}, "e", cvn_json("1")), CVN_OK);
+    world_turn(io->world);
+    client = io_client(io, 1);
+    snprintf(text, sizeof text, "40/d-1,{\"pid\":\"%s\"}", pid);
+    ws_send(client, text);
+    world_turn(io->world);
+    assert_memory_equal(io_read(client), "42/d-1,[\"e\",1,\"", 15);
+    assert_non_null(strstr(io_read(client), pid));
+    assert_true(cvn_socket_recovered(io->last));
+    leave(client, "/d-1"); /* on purpose: nobody can come back */
+    world_advance(io->world, 200000);
+    assert_false(exists("/d-1"));
+    client_free(client);
+    io_free(io);
+}
+
+/* A child that was emitted to goes with its last socket, as it goes without recovery. */
+static void test_recovery_and_left(void **state)
+{
+    cvn_namespace *parent;
+    struct io *io = recovering_started(&parent);
+    struct client *clients[2];
+    char pid[SIO_ID_SIZE + 1];
+    (void)state;
+    for (unsigned i = 0; i < 2; i++)
+        clients[i] = enter_recovering(io, i, pid);
+    for (int i = 0; i < 100; i++) {
+        worker_enter(&io->world->workers[i % 2]);
+        assert_int_equal(cvn_emit(&(cvn_target){.nsp = parent}, "e", cvn_json("1")), CVN_OK);
+        assert_int_equal(cvn_socket_emit(io->last, "e", cvn_json("2")), CVN_OK);
+    }
+    world_turn(io->world);
+    leave(clients[0], "/d-1");
+    assert_true(exists("/d-1"));
+    leave(clients[1], "/d-1");
+    assert_false(exists("/d-1"));
+    assert_int_equal(io->workers[0].log_bytes, 0);
+    assert_int_equal(io->workers[1].log_bytes, 0);
+    client_free(clients[0]);
+    client_free(clients[1]);
+    io_free(io);
+}
+
+/* Lost and never seen again: the child goes when the session's time is over. */
+static void test_recovery_in_vain(void **state)
+{
+    cvn_namespace *parent;
+    struct io *io = recovering_started(&parent);
+    char pid[SIO_ID_SIZE + 1];
+    (void)state;
+    client_vanish(enter_recovering(io, 0, pid), true);
+    world_turn(io->world);
+    assert_int_equal(cvn_emit(&(cvn_target){.nsp = parent}, "e", cvn_json("1")), CVN_OK);
+    world_turn(io->world);
+    assert_true(io->workers[0].log_bytes > 0);
+    world_advance(io->world, 100000);
+    assert_true(exists("/d-1"));
+    world_advance(io->world, 100000);
+    assert_false(exists("/d-1"));
+    assert_int_equal(io->workers[0].log_bytes, 0);
+    io_free(io);
+}
+
+/* The server ends with sessions waiting and events kept for them; one child is still held. */
+static void test_recovery_at_the_end(void **state)
+{
+    cvn_namespace *parent;
+    (void)state;
+    for (int held = 0; held <= 1; held++) {
+        struct io *io = recovering_started(&parent);
+        char pid[SIO_ID_SIZE + 1];
+        client_vanish(enter_recovering(io, 0, pid), true);
+        struct client *other = enter_recovering(io, 1, pid);
+        world_turn(io->world);
+        cvn_namespace *child = held ? sio_dynamic_find(&io->server, SLICE("/d-1")) : NULL;
+        assert_int_equal(cvn_emit(&(cvn_target){.nsp = parent}, "e", cvn_json("1")), CVN_OK);
+        world_turn(io->world);
+        assert_true(io->workers[0].log_bytes > 0);
+        assert_true(io->workers[1].log_bytes > 0);
+        client_free(other);
+        io_free(io);
+        cvn_namespace_unref(child);
+    }
+}
+
 /* Every allocation on the way into a new child fails once: the client is let in or cut off, and nothing stays behind. */
 static void test_connect_without_memory(void **state)
 {
@@ -650,6 +772,10 @@ int main(void)
         cmocka_unit_test(test_kicked),
         cmocka_unit_test(test_ops_keep_it),
         cmocka_unit_test(test_references),
+        cmocka_unit_test(test_recovery),
+        cmocka_unit_test(test_recovery_and_left),
+        cmocka_unit_test(test_recovery_in_vain),
+        cmocka_unit_test(test_recovery_at_the_end),
         cmocka_unit_test(test_connect_without_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -49,14 +49,17 @@ static bool is_wanted(const char *name, const cvn_connect_request *request, void
            cvn_json_type_of(cvn_json_get(cvn_connect_auth(request), "me")) == CVN_JSON_TRUE;
 }
 
-static int setup(void **state)
+static int setup_with(uint32_t recovery_window_ms)
 {
-    (void)state;
     notes_open();
     is_over = false;
     in = out = 0;
-    server = cvn_server_new(&(cvn_options){
-        .host = "127.0.0.1", .workers = 2, .hide_client = true, .max_dynamic_namespaces = NAMES});
+    server = cvn_server_new(&(cvn_options){.host = "127.0.0.1",
+                                           .workers = 2,
+                                           .hide_client = true,
+                                           .max_dynamic_namespaces = NAMES,
+                                           .ping_interval_ms = 600000,
+                                           .recovery_window_ms = recovery_window_ms});
     assert_non_null(server);
     assert_non_null(cvn_of(server, "d-registered"));
     parent = cvn_of_pattern(server, "^/d-[a-z0-9]+$");
@@ -68,6 +71,18 @@ static int setup(void **state)
     assert_null(cvn_find_namespace(server, "/")); /* it does not run yet */
     port = server_start(server);
     return 0;
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    return setup_with(0);
+}
+
+static int setup_recovery(void **state)
+{
+    (void)state;
+    return setup_with(60000);
 }
 
 static int teardown(void **state)
@@ -282,6 +297,7 @@ int main(void)
         TEST(test_life),
         TEST(test_outlives_the_server),
         TEST(test_race),
+        cmocka_unit_test_setup_teardown(test_race, setup_recovery, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
