@@ -13,8 +13,8 @@
 extern "C" {
 #endif
 
-/** A namespace: its handlers and its sockets. One made by cvn_of lives as long as its server; others
- * come and go, see dynamic.h. */
+/** A namespace: its handlers and its sockets. One made by cvn_of lives as long as its server;
+ * others come and go, see dynamic.h. */
 typedef struct cvn_namespace cvn_namespace;
 /** One client in one namespace; see socket.h. */
 typedef struct cvn_socket cvn_socket;
@@ -117,8 +117,9 @@ CVN_API enum cvn_error cvn_use_event(cvn_namespace *nsp, cvn_event_filter_fn fn,
  * of, too. */
 typedef void (*cvn_outgoing_fn)(cvn_socket *socket, const char *event, cvn_args args, void *data);
 /** For every event that has been queued for a socket, after that; not for volatile ones that were
- * dropped, nor for acknowledgements, nor for what a recovered client is given again. Without a listener emitting costs nothing more; with one, a
- * broadcast copies its name and arguments for the other workers. */
+ * dropped, for acknowledgements, or for what a recovered client is given again. Without a listener
+ * emitting costs nothing more; with one, a broadcast copies its name and arguments for the other
+ * workers. */
 CVN_API enum cvn_error cvn_on_any_outgoing(cvn_namespace *nsp, cvn_outgoing_fn fn, void *data);
 
 /* --- An event in its handler --- */
