@@ -10,7 +10,7 @@ static int usage(void)
     fprintf(stderr,
             "usage: convene-conformance --contract NAME [--port N] [--workers N] [--deflate]\n"
             "contracts: eio-echo eio-client eio-java sio-proto sio-client sio-recovery sio-java "
-            "sio-flow ws-echo\n");
+            "sio-flow sio-api ws-echo\n");
     return 2;
 }
 
