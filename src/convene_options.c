@@ -139,6 +139,7 @@ static void set_socketio(struct sio_options *ret, const cvn_options *options, si
         .max_sockets_per_connection = (unsigned)or_default(options->max_sockets_per_connection, 64),
         .max_rooms_per_socket = (unsigned)or_default(options->max_rooms_per_socket, 1000),
         .max_pending_acks = (unsigned)or_default(options->max_pending_acks, 1000),
+        .max_dynamic_namespaces = (unsigned)or_default(options->max_dynamic_namespaces, 10000),
         .max_attachment_bytes = product(attachments, max_payload),
     };
     ret->recovery.window_ms = options->recovery_window_ms;

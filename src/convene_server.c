@@ -9,6 +9,7 @@
 #include "convene_server.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "sio/sio_dynamic.h"
 #include <errno.h>
 #include <signal.h>
 
@@ -406,21 +407,52 @@ int cvn_server_run(cvn_server *server)
 
 /* --- Small things --- */
 
+/* `name` with its slash, maybe in `room`; NULL when it is too long for a name. */
+static const char *with_slash(const char *name, char room[SIO_MAX_NAMESPACE_NAME + 2])
+{
+    if (name == NULL || name[0] == '\0')
+        return "/";
+    if (name[0] == '/')
+        return name;
+    int size = snprintf(room, SIO_MAX_NAMESPACE_NAME + 2, "/%s", name);
+    return size < SIO_MAX_NAMESPACE_NAME + 2 ? room : NULL;
+}
+
+cvn_namespace *cvn_find_namespace(cvn_server *server, const char *name)
+{
+    char room[SIO_MAX_NAMESPACE_NAME + 2];
+    if (server == NULL || !server->sio.started || (name = with_slash(name, room)) == NULL)
+        return NULL;
+    cvn_namespace *nsp = sio_namespace_find(&server->sio, cvn_str(name));
+    return nsp != NULL ? nsp : sio_dynamic_find(&server->sio, cvn_str(name));
+}
+
 cvn_namespace *cvn_of(cvn_server *server, const char *name)
 {
-    char slashed[SIO_MAX_NAMESPACE_NAME + 2];
+    char room[SIO_MAX_NAMESPACE_NAME + 2];
     if (server == NULL)
         return NULL;
-    if (name == NULL || name[0] == '\0')
-        name = "/";
-    if (name[0] != '/') {
-        if (snprintf(slashed, sizeof slashed, "/%s", name) >= (int)sizeof slashed) {
-            sio_server_note(&server->sio, CVN_ERR_ARGUMENT);
-            return NULL;
-        }
-        name = slashed;
+    if (server->sio.started) {
+        cvn_namespace *found = cvn_find_namespace(server, name);
+        cvn_namespace_unref(found); /* the caller knows who keeps it */
+        return found;
+    }
+    name = with_slash(name, room);
+    if (name == NULL) {
+        sio_server_note(&server->sio, CVN_ERR_ARGUMENT);
+        return NULL;
     }
     return sio_namespace_get(&server->sio, cvn_str(name));
+}
+
+cvn_namespace *cvn_of_pattern(cvn_server *server, const char *pattern)
+{
+    return server != NULL ? sio_dynamic_add_pattern(&server->sio, pattern) : NULL;
+}
+
+cvn_namespace *cvn_of_predicate(cvn_server *server, cvn_predicate_fn fn, void *data)
+{
+    return server != NULL ? sio_dynamic_add_predicate(&server->sio, fn, data) : NULL;
 }
 
 uint16_t cvn_server_port(const cvn_server *server)

@@ -27,6 +27,7 @@
 #include <convene/json.h>
 #include <convene/server.h>
 #include <convene/namespace.h>
+#include <convene/dynamic.h>
 #include <convene/socket.h>
 #include <convene/emit.h>
 #include <convene/sockets.h>

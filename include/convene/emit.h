@@ -18,15 +18,16 @@ extern "C" {
 enum cvn_emit_flags {
     CVN_VOLATILE = 1,     /**< drop it for a client that cannot take it now */
     CVN_LOCAL_WORKER = 2, /**< only the sockets of the calling worker */
-    CVN_NO_COMPRESS = 4   /**< send it as it is, whatever the options say of compression; a poll's
+    CVN_NO_COMPRESS = 4,  /**< send it as it is, whatever the options say of compression; a poll's
                                answer is compressed as a whole when anything else in it may be */
+    CVN_LOCAL = 8 /**< only the sockets of this server, all its workers, whatever the adapter */
 };
 
 /** Whom an emit reaches: the sockets of `nsp` that are in at least one of `rooms` (no rooms: all)
  * and in none of `except`. A socket's id is a room. Each socket gets it once. The lists end at the
  * first NULL. */
 typedef struct cvn_target {
-    cvn_namespace *nsp;                   /**< whose sockets */
+    cvn_namespace *nsp;                   /**< whose sockets; a parent's: all its children's */
     const char *rooms[CVN_TARGET_ROOMS];  /**< in one of these; none: all */
     const char *except[CVN_TARGET_ROOMS]; /**< and in none of these */
     const char *const *more_rooms;        /**< for lists longer than `rooms`; may be NULL */
@@ -40,13 +41,24 @@ typedef struct cvn_target {
     const char *conflate;
 } cvn_target;
 
+/** All other sockets of its namespace, as the reference server's socket.broadcast: a target to be
+ * made narrower with rooms and flags. Valid as long as the socket. Any thread. */
+static inline cvn_target cvn_others(const cvn_socket *socket)
+{
+    cvn_target target;
+    memset(&target, 0, sizeof target);
+    target.nsp = cvn_socket_namespace(socket);
+    target.except[0] = cvn_socket_id(socket);
+    return target;
+}
+
 /**
- * Emits to every socket of the target, on all workers. Encoded once; what it points to may be freed
- * when it returns. Any thread: sockets of the calling worker have it queued when this returns,
- * others soon after. Order is kept between emits of one thread. CVN_ERR_JSON when `args` are
- * malformed or do not fit the attachments, CVN_ERR_ARGUMENT (a reserved or missing event name),
- * CVN_ERR_LIMIT (too large, too many attachments), CVN_ERR_MEMORY, CVN_ERR_STATE when the server
- * does not run.
+ * Emits to every socket of the target, on all workers. Encoded once (for a parent of dynamic
+ * namespaces once a child); what it points to may be freed when it returns. Any thread: sockets of
+ * the calling worker have it queued when this returns, others soon after. Order is kept between
+ * emits of one thread. CVN_ERR_JSON when `args` are malformed or do not fit the attachments,
+ * CVN_ERR_ARGUMENT (a reserved or missing event name), CVN_ERR_LIMIT (too large, too many
+ * attachments), CVN_ERR_MEMORY, CVN_ERR_STATE when the server does not run.
  */
 CVN_API enum cvn_error cvn_emit(const cvn_target *target, const char *event, cvn_args args);
 

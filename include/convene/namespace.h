@@ -13,7 +13,8 @@
 extern "C" {
 #endif
 
-/** A namespace: its handlers and its sockets. Lives as long as its server. */
+/** A namespace: its handlers and its sockets. One made by cvn_of lives as long as its server;
+ * others come and go, see dynamic.h. */
 typedef struct cvn_namespace cvn_namespace;
 /** One client in one namespace; see socket.h. */
 typedef struct cvn_socket cvn_socket;
@@ -30,10 +31,13 @@ typedef struct cvn_next cvn_next;
  */
 
 /** The namespace of that name ("/", "/chat"), made when it does not exist. NULL when memory has run
- * out, the name is longer than 255 bytes, or the server runs already and has no such namespace;
- * registering on NULL does nothing. A missing leading slash is added. Owned by the server. */
+ * out, the name is longer than 255 bytes or has a comma, or the server runs already and has no such
+ * namespace; registering on NULL does nothing. A missing leading slash is added. Owned by the
+ * server, unless it is the child of a dynamic one: see dynamic.h for how long that one stays. On
+ * the thread that starts the server, and once it runs on any. */
 CVN_API cvn_namespace *cvn_of(cvn_server *server, const char *name);
-/** Its name with the slash; valid as long as the server. Any thread. */
+/** Its name with the slash; valid as long as it is. Of the parents in dynamic.h the pattern, or "".
+ * Any thread. */
 CVN_API const char *cvn_namespace_name(const cvn_namespace *nsp);
 /** The server that it belongs to. Any thread. */
 CVN_API cvn_server *cvn_namespace_server(const cvn_namespace *nsp);
@@ -96,6 +100,27 @@ typedef void (*cvn_event_fn)(cvn_socket *socket, const cvn_event *event, void *d
 CVN_API enum cvn_error cvn_on(cvn_namespace *nsp, const char *event, cvn_event_fn fn, void *data);
 /** For every event, before the handlers of its name. */
 CVN_API enum cvn_error cvn_on_any(cvn_namespace *nsp, cvn_event_fn fn, void *data);
+
+/**
+ * An event middleware: looks at an event before any handler, the catch-all ones included, does. On
+ * false the event is dropped; the filter may have told the client why with cvn_ack. Filters run in
+ * the order of registration and answer at once, so a client's events stay in order by themselves;
+ * what takes time (a look into a database) belongs into the handler, whose acknowledgement may come
+ * later, or into a connection middleware.
+ */
+typedef bool (*cvn_event_filter_fn)(cvn_socket *socket, const cvn_event *event, void *data);
+/** Adds an event middleware behind those that are there. */
+CVN_API enum cvn_error cvn_use_event(cvn_namespace *nsp, cvn_event_filter_fn fn, void *data);
+
+/** `event` was emitted to `socket`, by whatever call: for a broadcast this is called once for each
+ * socket that it reached. All arguments are valid during the call. An event emitted in here is told
+ * of, too. */
+typedef void (*cvn_outgoing_fn)(cvn_socket *socket, const char *event, cvn_args args, void *data);
+/** For every event that has been queued for a socket, after that; not for volatile ones that were
+ * dropped, for acknowledgements, or for what a recovered client is given again. Without a listener
+ * emitting costs nothing more; with one, a broadcast copies its name and arguments for the other
+ * workers. */
+CVN_API enum cvn_error cvn_on_any_outgoing(cvn_namespace *nsp, cvn_outgoing_fn fn, void *data);
 
 /* --- An event in its handler --- */
 

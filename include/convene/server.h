@@ -124,6 +124,8 @@ typedef struct cvn_options {
     unsigned max_json_depth;             /**< default 512, at most 1024 */
     unsigned max_sockets_per_connection; /**< namespaces joined at once; default 64 */
     unsigned max_rooms_per_socket;       /**< default 1000 */
+    /** children of patterns and predicates that exist at once, see dynamic.h; default 10000 */
+    unsigned max_dynamic_namespaces;
     unsigned max_pending_acks; /**< acknowledgements that one socket may owe; default 1000 */
 
     /* Connection state recovery, see docs/recovery.md */

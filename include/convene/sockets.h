@@ -15,8 +15,10 @@ extern "C" {
 /*
  * These take a target as cvn_emit does and, like it, may be called on any thread: for sockets of
  * the calling worker it is done when the call returns, for others soon after, in the order of the
- * calls of one thread. Errors: CVN_ERR_ARGUMENT (no namespace; no room name), CVN_ERR_MEMORY (some
- * sockets may not be reached), CVN_ERR_STATE when the server does not run.
+ * calls of one thread. What is done to the parent of dynamic namespaces is done to each of its
+ * children; only asking a parent is CVN_ERR_ARGUMENT. Errors: CVN_ERR_ARGUMENT (no namespace; no
+ * room name), CVN_ERR_MEMORY (some sockets may not be reached), CVN_ERR_STATE when the server does
+ * not run.
  */
 
 /** Makes the sockets join `room`. One that is in too many rooms already does not, which is said to

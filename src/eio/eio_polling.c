@@ -161,8 +161,11 @@ void eio_polling_flush(struct eio_session *session)
         (session->queue->count == 0 && !is_closing))
         return;
     if (is_closing) {
-        eio_polling_answer(session, '0' + EIO_CLOSE);
-        if (session->queue->count == 0)
+        /* What is queued goes alone and the close with the next poll: the official client takes messages up after the payload that brought
+         * them, and behind a close in the same one it would not see that it was disconnected on purpose. */
+        bool is_drained = session->queue->count == 0;
+        eio_polling_answer(session, is_drained ? '0' + EIO_CLOSE : 0);
+        if (is_drained)
             eio_session_end(session, (enum eio_reason)session->reason);
         return;
     }

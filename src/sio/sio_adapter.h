@@ -8,7 +8,8 @@
 #include "sio/sio_op.h"
 
 struct sio_adapter {
-    /* Brings `op` to every worker and node, the calling one included. Any thread. CVN_ERR_MEMORY: some may not have got it;
+    /* Brings `op` to every worker and node, the calling one included; with CVN_LOCAL to the workers of this process only, with
+     * CVN_LOCAL_WORKER to the calling one. Any thread. CVN_ERR_MEMORY: some may not have got it;
      * CVN_ERR_STATE: the server does not run. */
     enum cvn_error (*publish)(struct sio_adapter *adapter, const struct sio_op *op);
     void (*free)(struct sio_adapter *adapter);

@@ -5,6 +5,7 @@
  * Attachments are only waited for once the namespace has been joined, so nobody holds memory here without having been let in.
  */
 #include "sio/sio_client.h"
+#include "sio/sio_dynamic.h"
 #include "sio/sio_msgpack.h"
 #include "sio/sio_recovery.h"
 #include "base/mem.h"
@@ -77,6 +78,21 @@ static void refuse(struct sio_client *client, cvn_slice nsp, cvn_slice json)
     sio_client_send(client, sio_encode_control(parser, SIO_CONNECT_ERROR, nsp, json));
 }
 
+/* The namespace that a client wants to join, with a reference. */
+static enum cvn_error find_namespace(const struct sio_client *client,
+                                     const struct sio_packet *packet, struct cvn_namespace **ret)
+{
+    struct sio_server *server = client->worker->server;
+    bool is_full = client->socket_count >= server->options.max_sockets_per_connection;
+    *ret = sio_namespace_find(server, packet->nsp);
+    if (is_full && (*ret != NULL || server->dynamic != NULL))
+        return CVN_ERR_LIMIT;
+    if (*ret != NULL)
+        return CVN_OK;
+    struct cvn_connect_request request = {packet->data, client->handshake};
+    return sio_dynamic_admit(server, packet->nsp, &request, ret);
+}
+
 static void on_connect(struct sio_client *client, const struct sio_packet *packet)
 {
     struct cvn_socket *old = find_socket(client, packet->nsp);
@@ -91,17 +107,23 @@ static void on_connect(struct sio_client *client, const struct sio_packet *packe
         close_for(client, EIO_PARSE_ERROR);
         return;
     }
-    struct cvn_namespace *nsp = sio_namespace_find(client->worker->server, packet->nsp);
-    if (nsp == NULL) {
+    struct cvn_namespace *nsp = NULL;
+    switch (find_namespace(client, packet, &nsp)) {
+    case CVN_OK:
+        break;
+    case CVN_ERR_NOT_FOUND:
         refuse(client, packet->nsp, SLICE("{\"message\":\"Invalid namespace\"}"));
         return;
-    }
-    if (client->socket_count >= options_of(client)->max_sockets_per_connection) {
+    case CVN_ERR_LIMIT:
         refuse(client, packet->nsp, SLICE("{\"message\":\"Too many namespaces\"}"));
+        return;
+    default:
+        close_for(client, EIO_FORCED_SERVER_CLOSE);
         return;
     }
     struct cvn_socket *socket =
         sio_socket_new(client, &nsp->locals[client->worker->worker->index], packet->data);
+    sio_namespace_unref(nsp); /* the socket has its own */
     if (socket == NULL) {
         close_for(client, EIO_FORCED_SERVER_CLOSE);
         return;

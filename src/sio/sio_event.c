@@ -3,6 +3,7 @@
  * acknowledgements that were put off, which any thread may send.
  */
 #include "sio/sio_client.h"
+#include "sio/sio_outgoing.h"
 #include "sio/sio_recovery.h"
 #include "base/mem.h"
 
@@ -31,6 +32,17 @@ static void run_handlers(struct cvn_socket *socket, const struct sio_handlers *h
             handlers->items[i].fn.event(socket, event, handlers->items[i].data);
 }
 
+/* Whether every filter lets the event pass, and the socket is still there after the last. */
+static bool passes_filters(struct cvn_socket *socket, const struct sio_handlers *filters,
+                           const struct cvn_event *event)
+{
+    for (size_t i = 0; i < filters->count; i++)
+        if (!filters->items[i].fn.filter(socket, event, filters->items[i].data) ||
+            socket->state != SIO_SOCKET_CONNECTED)
+            return false;
+    return true;
+}
+
 void sio_socket_on_event(struct cvn_socket *socket, const struct sio_packet *packet,
                          const cvn_slice *attachments)
 {
@@ -53,8 +65,11 @@ void sio_socket_on_event(struct cvn_socket *socket, const struct sio_packet *pac
         event.name = buf_slice(&decoded);
     }
     cvn_socket_ref(socket); /* a handler may end it */
-    run_handlers(socket, &socket->local->nsp->any, &event);
-    run_handlers(socket, sio_namespace_event(socket->local->nsp, event.name), &event);
+    const struct sio_handlers_set *handlers = socket->local->nsp->handlers;
+    if (passes_filters(socket, &handlers->filters, &event)) {
+        run_handlers(socket, &handlers->any, &event);
+        run_handlers(socket, sio_handlers_of_event(handlers, event.name), &event);
+    }
     cvn_socket_unref(socket);
 
 out:
@@ -188,12 +203,15 @@ static enum cvn_error emit(struct cvn_socket *socket, const char *event, const u
         return error;
     if (is_volatile)
         sio_frames_set_volatile(&frames);
+    bool is_queued = false;
     if (conflate != NULL &&
         !sio_frames_set_conflate(&frames, sio_namespace_name(nsp), cvn_str(conflate)))
         error = CVN_ERR_ARGUMENT;
     else
-        sio_socket_send(socket, &frames);
+        is_queued = sio_socket_send(socket, &frames);
     sio_frames_release(&frames);
+    if (is_queued && sio_outgoing_is_heard(nsp))
+        sio_outgoing_tell(socket, event, args);
     return error;
 }
 

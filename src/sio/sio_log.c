@@ -1,5 +1,6 @@
 /*
- * The ring of recent emits. An emit that finds nobody who could miss it, or no memory, is only counted: then the log is as if it had been
+ * The ring of recent emits. While its timer is armed it holds a reference to its namespace, so that a dynamic one, when it goes, has nothing in
+ * any log that only the log's worker could drop. An emit that finds nobody who could miss it, or no memory, is only counted: then the log is as if it had been
  * dropped, which sessions notice by its time. Worker's thread.
  */
 #include "sio/sio_log.h"
@@ -15,6 +16,11 @@ static size_t cost_of(const struct sio_op *op)
         bytes += sizeof *op->rooms + op->rooms[i].size;
     for (size_t i = 0; i < op->except_count; i++)
         bytes += sizeof *op->except + op->except[i].size;
+    if (op->event != NULL) { /* kept beside the packet for listeners */
+        bytes += op->args.json.size;
+        for (size_t i = 0; i < op->args.attachment_count; i++)
+            bytes += op->args.attachments[i].size;
+    }
     return bytes;
 }
 
@@ -42,6 +48,8 @@ static void on_timer(struct timer *timer)
     drop_old(log, worker_now_ms(worker));
     if (log->first < log->end)
         wheel_arm(&worker->wheel, timer, sio_recovery_log_ms(log->local->worker->server) + 1);
+    else
+        sio_namespace_unref(log->local->nsp); /* the log may go with it */
 }
 
 struct sio_log *sio_log_new(struct sio_local *local, unsigned lanes)
@@ -58,7 +66,8 @@ void sio_log_free(struct sio_log *log)
 {
     if (log == NULL)
         return;
-    wheel_cancel(&log->local->worker->worker->wheel, &log->timer);
+    if (timer_is_armed(&log->timer)) /* not that of a child, which may go on any thread */
+        wheel_cancel(&log->local->worker->worker->wheel, &log->timer);
     while (log->first < log->end)
         drop_first(log);
     mem_free(log->entries);
@@ -120,6 +129,25 @@ void sio_log_append(struct sio_log *log, const struct sio_op *op)
         return;
     }
     append(log, op, now_ms);
-    if (!timer_is_armed(&log->timer))
+    if (!timer_is_armed(&log->timer)) {
+        sio_namespace_ref(local->nsp);
         wheel_arm(&worker->wheel, &log->timer, sio_recovery_log_ms(local->worker->server) + 1);
+    }
+}
+
+void sio_log_clear(struct sio_log *log)
+{
+    if (log == NULL || !timer_is_armed(&log->timer))
+        return;
+    wheel_cancel(&log->local->worker->worker->wheel, &log->timer);
+    while (log->first < log->end)
+        drop_first(log);
+    sio_namespace_unref(log->local->nsp); /* the log may go with it */
+}
+
+void sio_log_settle(struct sio_local *local)
+{
+    if (local->nsp->parent != NULL && local->member_count == 0 && local->parked_count == 0 &&
+        local->worker->claims == 0)
+        sio_log_clear(local->log);
 }

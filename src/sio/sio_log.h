@@ -39,6 +39,12 @@ void sio_log_free(struct sio_log *log);
 /* An emit has been delivered to the sockets of this worker. */
 void sio_log_append(struct sio_log *log, const struct sio_op *op);
 
+/* Drops everything; the worker has stopped, or it is its thread. NULL is accepted. */
+void sio_log_clear(struct sio_log *log);
+/* Somebody has left: when nobody is there or may come back, a dynamic namespace's log is cleared, so that the namespace can go. The
+ * caller holds a reference to it. */
+void sio_log_settle(struct sio_local *local);
+
 /* Entry number `number`, from log->first up to log->end. */
 static inline const struct sio_log_entry *sio_log_at(const struct sio_log *log, uint64_t number)
 {

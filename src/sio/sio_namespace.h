@@ -1,33 +1,15 @@
-/* A namespace: its handlers, shared and read-only once the server runs, and its sockets and rooms, apart for each worker. */
+/*
+ * A namespace: its handlers, shared and read-only once the server runs, and its sockets and rooms, apart for each worker. Most are
+ * registered by name and live as long as the server; a child of a dynamic one (sio_dynamic.h) lives while it is referred to.
+ */
 #ifndef SIO_NAMESPACE_H
 #define SIO_NAMESPACE_H
 
 #include "base/counter.h"
+#include "sio/sio_handlers.h"
 #include "sio/sio_server.h"
 
 #define SIO_MAX_NAMESPACE_NAME 255
-
-struct sio_handler {
-    union {
-        cvn_middleware_fn middleware;
-        cvn_connection_fn connection;
-        cvn_disconnect_fn disconnect;
-        cvn_event_fn event;
-    } fn;
-    void *data;
-};
-
-struct sio_handlers {
-    struct sio_handler *items;
-    size_t count;
-};
-
-/* The handlers of one event name. */
-struct sio_event_entry {
-    struct sio_handlers handlers;
-    size_t name_size;
-    char name[];
-};
 
 /* The part of a namespace that lives on one worker. */
 struct sio_local {
@@ -53,11 +35,15 @@ struct sio_outside {
 
 struct cvn_namespace {
     struct sio_server *server;
-    struct sio_handlers middlewares, connection, disconnecting, disconnect, any;
-    struct sio_handlers high_water, drain; /* fn.connection */
-    struct map events;                     /* of struct sio_event_entry */
-    struct sio_local *locals;              /* one a worker; NULL before the start */
+    struct sio_handlers_set *handlers; /* a child's are its parent's */
+    struct sio_local *locals;          /* one a worker; NULL before the start, and of a parent */
+    unsigned local_count;
     struct sio_outside outside;
+    struct cvn_namespace *parent; /* of a child; else NULL */
+    struct sio_rule *rule;        /* of a parent: who may be its child; else NULL */
+    struct sio_dynamic *dynamic;  /* of a child: the registry that it is in */
+    struct list sibling;          /* of a child: in its parent's rule */
+    atomic_uint refs;             /* of a child, see sio_namespace_ref */
     size_t name_size;
     char name[];
 };
@@ -71,12 +57,25 @@ static inline cvn_slice sio_namespace_name(const struct cvn_namespace *nsp)
 struct cvn_namespace *sio_namespace_find(const struct sio_server *server, cvn_slice name);
 /* Finds or makes; `name` has its slash. NULL: memory, too long, or not there and the server has started. */
 struct cvn_namespace *sio_namespace_get(struct sio_server *server, cvn_slice name);
+/* Without a parent it has handlers of its own. NULL when memory has run out. */
+struct cvn_namespace *sio_namespace_new(struct sio_server *server, cvn_slice name,
+                                        struct cvn_namespace *parent);
+/* NULL is accepted. */
 void sio_namespace_free(struct cvn_namespace *nsp);
 /* Makes the local parts. CVN_ERR_MEMORY. */
 enum cvn_error sio_namespace_prepare(struct cvn_namespace *nsp, struct sio_worker **workers,
                                      unsigned count);
-/* The handlers of an event, NULL when there are none. */
-const struct sio_handlers *sio_namespace_event(const struct cvn_namespace *nsp, cvn_slice event);
+
+/* Keeps a child; costs nothing for the others, which stay anyway. Any thread that knows it to live: one that holds a reference,
+ * directly or through one of its sockets or ops. */
+static inline struct cvn_namespace *sio_namespace_ref(struct cvn_namespace *nsp)
+{
+    if (nsp->parent != NULL)
+        atomic_fetch_add_explicit(&nsp->refs, 1, memory_order_relaxed);
+    return nsp;
+}
+/* NULL is accepted. The last one frees the child. Any thread. */
+void sio_namespace_unref(struct cvn_namespace *nsp);
 
 /* Adds and removes a connected socket. False when memory has run out. */
 bool sio_local_add(struct sio_local *local, struct cvn_socket *socket);

@@ -7,6 +7,7 @@
  */
 #include "sio/sio_recovery.h"
 #include "sio/sio_adapter.h"
+#include "sio/sio_outgoing.h"
 #include <inttypes.h>
 
 size_t sio_offset_write(struct sio_position position, char ret[SIO_OFFSET_SIZE])
@@ -148,8 +149,10 @@ enum cvn_error sio_recovery_emit_to(struct cvn_socket *socket, const char *event
     enum cvn_error error = encode(&op, event, args, conflate);
     if (error != CVN_OK)
         return error;
-    sio_socket_send(socket, &op.frames);
+    bool is_queued = sio_socket_send(socket, &op.frames);
     sio_log_append(local->log, &op);
     sio_frames_release(&op.frames);
+    if (is_queued && sio_outgoing_is_heard(local->nsp))
+        sio_outgoing_tell(socket, event, args);
     return CVN_OK;
 }

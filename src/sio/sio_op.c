@@ -5,6 +5,7 @@
  */
 #include "sio/sio_op.h"
 #include "sio/sio_broadcast.h"
+#include "sio/sio_outgoing.h"
 #include "sio/sio_recovery.h"
 #include "sio/sio_request.h"
 #include "sio/sio_select.h"
@@ -30,11 +31,22 @@ static cvn_slice copy_bytes(cvn_slice from, char **to)
     return copy;
 }
 
+static const char *copy_text(cvn_slice from, char **to)
+{
+    cvn_slice copy = copy_bytes(from, to);
+    *(*to)++ = '\0';
+    return copy.data;
+}
+
 /* A copy in one allocation: the op, its names, their bytes. */
 static struct sio_op *own(const struct sio_op *op)
 {
     size_t names = names_size(op->rooms, op->room_count) + names_size(op->except, op->except_count);
-    struct sio_op *copy = mem_alloc(sizeof *copy + names + op->name.size + 1);
+    size_t heard = 0;
+    if (op->event != NULL)
+        heard = strlen(op->event) + 1 + op->args.json.size +
+                names_size(op->args.attachments, op->args.attachment_count);
+    struct sio_op *copy = mem_alloc(sizeof *copy + names + op->name.size + 1 + heard);
     if (copy == NULL)
         return NULL;
     *copy = *op;
@@ -43,16 +55,24 @@ static struct sio_op *own(const struct sio_op *op)
         mem_free(copy);
         return NULL;
     }
+    sio_namespace_ref(op->nsp);
     cvn_slice *slices = (cvn_slice *)(copy + 1);
-    char *bytes = (char *)(slices + op->room_count + op->except_count);
+    size_t attachments = op->event != NULL ? op->args.attachment_count : 0;
+    char *bytes = (char *)(slices + op->room_count + op->except_count + attachments);
     copy->rooms = slices;
     for (size_t i = 0; i < op->room_count; i++)
         *slices++ = copy_bytes(op->rooms[i], &bytes);
     copy->except = slices;
     for (size_t i = 0; i < op->except_count; i++)
         *slices++ = copy_bytes(op->except[i], &bytes);
-    copy->name = copy_bytes(op->name, &bytes);
-    *bytes = '\0';
+    copy->name.data = copy_text(op->name, &bytes);
+    if (op->event != NULL) {
+        copy->event = copy_text(cvn_str(op->event), &bytes);
+        copy->args.json = copy_bytes(op->args.json, &bytes);
+        copy->args.attachments = slices;
+        for (size_t i = 0; i < attachments; i++)
+            *slices++ = copy_bytes(op->args.attachments[i], &bytes);
+    }
     return copy;
 }
 
@@ -70,32 +90,15 @@ void sio_op_unref(struct sio_op *op)
     if (op == NULL || atomic_fetch_sub_explicit(&op->refs, 1, memory_order_acq_rel) != 1)
         return;
     sio_frames_release(&op->frames);
+    sio_namespace_unref(op->nsp);
     mem_free(op);
 }
 
 /* --- Applying --- */
 
-struct collected {
-    struct cvn_socket **sockets; /* a reference each */
-    size_t count, capacity;
-    bool failed;
-};
-
 static void collect(struct cvn_socket *socket, void *data)
 {
-    struct collected *collected = data;
-    if (collected->count == collected->capacity) {
-        size_t capacity = collected->capacity != 0 ? collected->capacity * 2 : 16;
-        struct cvn_socket **sockets =
-            mem_realloc(collected->sockets, capacity * sizeof(struct cvn_socket *));
-        if (sockets == NULL) {
-            collected->failed = true;
-            return;
-        }
-        collected->sockets = sockets;
-        collected->capacity = capacity;
-    }
-    collected->sockets[collected->count++] = cvn_socket_ref(socket);
+    sio_collect(data, socket);
 }
 
 static void change(struct cvn_socket *socket, const struct sio_op *op)
@@ -120,15 +123,25 @@ static void change(struct cvn_socket *socket, const struct sio_op *op)
 
 static void change_all(struct sio_worker *worker, const struct sio_op *op)
 {
-    struct collected collected = {0};
+    struct sio_collected collected = {0};
     sio_select_each(worker, op, collect, &collected);
     if (collected.failed)
         log_write(LOG_ERROR, "out of memory: not every socket was reached");
-    for (size_t i = 0; i < collected.count; i++) {
+    for (size_t i = 0; i < collected.count; i++)
         change(collected.sockets[i], op);
-        cvn_socket_unref(collected.sockets[i]);
-    }
-    mem_free(collected.sockets);
+    sio_collect_release(&collected);
+}
+
+/* Listeners come last: they may emit, and the log keeps the order. */
+static void emit(struct sio_worker *worker, const struct sio_op *op)
+{
+    struct sio_collected heard = {0};
+    bool is_heard = sio_outgoing_is_heard(op->nsp);
+    sio_broadcast_deliver(worker, op, is_heard ? &heard : NULL);
+    if (op->position.number != 0)
+        sio_log_append(op->nsp->locals[worker->worker->index].log, op);
+    if (is_heard)
+        sio_outgoing_tell_all(&heard, op->event, op->args);
 }
 
 void sio_op_apply(struct sio_worker *worker, const struct sio_op *op)
@@ -140,8 +153,6 @@ void sio_op_apply(struct sio_worker *worker, const struct sio_op *op)
         if (op->type == SIO_OP_DISCONNECT)
             sio_recovery_disconnect(worker, op);
     } else {
-        sio_broadcast_deliver(worker, op);
-        if (op->position.number != 0)
-            sio_log_append(op->nsp->locals[worker->worker->index].log, op);
+        emit(worker, op);
     }
 }

@@ -53,6 +53,8 @@ struct sio_op {
     size_t except_count;
     cvn_slice name;           /* with a NUL behind it */
     struct sio_frames frames; /* EMIT */
+    const char *event;        /* EMIT, when the namespace has catch-all listeners; else NULL */
+    cvn_args args;            /* what `event` was emitted with */
     struct sio_position position;
     struct sio_origin origin;
 };

@@ -267,6 +267,7 @@ void sio_recovery_disconnect(struct sio_worker *worker, const struct sio_op *op)
         sio_session_unpark(session);
         sio_session_free(session);
     }
+    sio_log_settle(&op->nsp->locals[worker->worker->index]);
 }
 
 enum cvn_error sio_recovery_prepare(struct sio_local *local, unsigned worker_count)

@@ -5,6 +5,7 @@
  */
 #include "sio/sio_request.h"
 #include "sio/sio_adapter.h"
+#include "sio/sio_outgoing.h"
 #include "sio/sio_select.h"
 #include "base/mem.h"
 
@@ -319,6 +320,7 @@ static void send_reply(struct sio_worker *worker, struct reply *reply)
 struct asking {
     const struct sio_op *op;
     struct reply *reply;
+    struct sio_collected heard; /* asked, and catch-all listeners are to know */
 };
 
 /* The same for all sockets that are asked: their packets are one. */
@@ -348,7 +350,7 @@ static void on_socket_ack(cvn_socket *socket, enum cvn_error error, cvn_args arg
 
 static void ask(struct cvn_socket *socket, void *data)
 {
-    const struct asking *asking = data;
+    struct asking *asking = data;
     const struct sio_op *op = asking->op;
     struct reply *reply = asking->reply;
     uint64_t id = ack_id(op);
@@ -357,8 +359,11 @@ static void ask(struct cvn_socket *socket, void *data)
     reply->asked++;
     if (kept != NULL)
         error = sio_ack_add(socket, id, op->timeout_ms, on_socket_ack, kept);
-    if (error == CVN_OK && sio_socket_send(socket, &op->frames))
+    if (error == CVN_OK && sio_socket_send(socket, &op->frames)) {
+        if (op->event != NULL)
+            sio_collect(&asking->heard, socket);
         return;
+    }
     if (error == CVN_OK) { /* volatile, and it does not keep up: as if it was never asked */
         sio_ack_remove(socket, id);
         reply->asked--;
@@ -381,12 +386,13 @@ static void look_at(struct cvn_socket *socket, void *data)
 
 void sio_request_answer(struct sio_worker *worker, const struct sio_op *op)
 {
-    struct asking asking = {op, reply_new(worker, op)};
+    struct asking asking = {.op = op, .reply = reply_new(worker, op)};
     if (asking.reply == NULL)
         return;
     asking.reply->is_first = true;
     sio_select_each(worker, op, op->type == SIO_OP_EMIT ? ask : look_at, &asking);
     send_reply(worker, asking.reply);
+    sio_outgoing_tell_all(&asking.heard, op->event, op->args);
 }
 
 /* --- Beginning --- */
@@ -489,7 +495,7 @@ enum cvn_error sio_request_number(struct sio_op *op, uint64_t *ret_ack_id)
 {
     struct sio_server *server = op->nsp->server;
     const struct sio_worker *self = sio_server_own_worker(server);
-    if (self == NULL && (op->flags & CVN_LOCAL_WORKER))
+    if (op->nsp->rule != NULL || (self == NULL && (op->flags & CVN_LOCAL_WORKER)))
         return CVN_ERR_ARGUMENT;
     op->origin.request = 1 + atomic_fetch_add(&server->last_request, 1);
     op->origin.worker = self != NULL ? self->worker->index : 0;

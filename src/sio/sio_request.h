@@ -20,7 +20,7 @@ struct sio_request_end {
 };
 
 /* Numbers `op` as a question and names its home; *ret_ack_id is for its packet. Any thread. CVN_ERR_ARGUMENT: for the calling worker only,
- * but called by none. */
+ * but called by none; or of a dynamic namespace's parent. */
 enum cvn_error sio_request_number(struct sio_op *op, uint64_t *ret_ack_id);
 /* Publishes the numbered op, on the thread that numbered it. */
 enum cvn_error sio_request_begin(const struct sio_op *op, const struct sio_request_end *end);

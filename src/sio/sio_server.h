@@ -18,6 +18,7 @@ struct sio_registry {
 };
 
 struct sio_adapter;
+struct sio_dynamic;
 struct sio_worker;
 
 struct sio_options {
@@ -27,6 +28,7 @@ struct sio_options {
     unsigned max_sockets_per_connection;
     unsigned max_rooms_per_socket;
     unsigned max_pending_acks;
+    unsigned max_dynamic_namespaces;
     size_t max_attachment_bytes; /* of one packet, together */
     struct {
         uint64_t window_ms;    /* for which a session waits for its client; 0: no recovery */
@@ -40,7 +42,8 @@ struct sio_options {
 struct sio_server {
     cvn_server *owner;
     struct sio_options options;
-    struct map namespaces;       /* of struct cvn_namespace, by name */
+    struct map namespaces;       /* of struct cvn_namespace, by name: those registered by name */
+    struct sio_dynamic *dynamic; /* patterns, predicates and their children; NULL: there are none */
     bool started;                /* namespaces and handlers may no longer change */
     atomic_bool ended;           /* no worker runs any more: nothing can be sent */
     enum cvn_error registration; /* the first that failed before the start, or CVN_OK */

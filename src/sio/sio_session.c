@@ -99,8 +99,12 @@ static void on_timer(struct timer *timer)
         sio_session_drop_prefix(session);
         return;
     }
+    struct sio_local *local = session->home;
+    struct cvn_namespace *nsp = sio_namespace_ref(local->nsp);
     sio_session_unpark(session);
     sio_session_free(session);
+    sio_log_settle(local);
+    sio_namespace_unref(nsp);
 }
 
 struct sio_session *sio_session_new(struct cvn_socket *socket)
@@ -120,6 +124,7 @@ struct sio_session *sio_session_new(struct cvn_socket *socket)
         mem_free(session);
         return NULL;
     }
+    sio_namespace_ref(session->home->nsp);
     return session;
 }
 
@@ -127,6 +132,7 @@ void sio_session_free(struct sio_session *session)
 {
     if (session == NULL)
         return;
+    struct cvn_namespace *nsp = session->home->nsp;
     leave_registry(session);
     if (timer_is_armed(&session->timer)) /* of a connected one; on its home */
         wheel_cancel(wheel_of(session), &session->timer);
@@ -137,6 +143,7 @@ void sio_session_free(struct sio_session *session)
     mem_free(session->rooms);
     mem_free(session->seen);
     mem_free(session);
+    sio_namespace_unref(nsp);
 }
 
 void sio_session_drop_prefix(struct sio_session *session)

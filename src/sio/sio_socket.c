@@ -44,6 +44,8 @@ struct cvn_socket *sio_socket_new(struct sio_client *client, struct sio_local *l
     sio_socket_make_id(socket->id);
     socket->client = client;
     socket->local = local;
+    if (local->nsp->parent != NULL)
+        socket->kept_nsp = sio_namespace_ref(local->nsp);
     socket->handshake = sio_handshake_ref(client->handshake);
     list_init(&socket->acks);
     return socket;
@@ -63,6 +65,7 @@ void cvn_socket_unref(cvn_socket *socket)
     sio_handshake_unref(socket->handshake);
     message_unref(socket->auth);
     message_unref(socket->attributes);
+    sio_namespace_unref(socket->kept_nsp);
     mem_free(socket);
 }
 
@@ -179,8 +182,9 @@ static void join(struct cvn_socket *socket)
         return;
     }
     send_connect(socket);
-    for (size_t i = 0; i < nsp->connection.count && socket->state == SIO_SOCKET_CONNECTED; i++)
-        nsp->connection.items[i].fn.connection(socket, nsp->connection.items[i].data);
+    const struct sio_handlers *handlers = &nsp->handlers->connection;
+    for (size_t i = 0; i < handlers->count && socket->state == SIO_SOCKET_CONNECTED; i++)
+        handlers->items[i].fn.connection(socket, handlers->items[i].data);
 }
 
 static void free_next(struct cvn_next *next)
@@ -199,7 +203,7 @@ static bool is_waiting(const struct cvn_socket *socket)
 static void run_middlewares(struct cvn_next *next)
 {
     struct cvn_socket *socket = next->socket;
-    const struct sio_handlers *middlewares = &socket->local->nsp->middlewares;
+    const struct sio_handlers *middlewares = &socket->local->nsp->handlers->middlewares;
     while (is_waiting(socket) && next->index < middlewares->count) {
         const struct sio_handler *handler = &middlewares->items[next->index];
         next->running = true;
@@ -265,7 +269,7 @@ void cvn_next_refuse(cvn_next *next, const char *message, const char *data)
 void sio_socket_begin(struct cvn_socket *socket)
 {
     const struct cvn_namespace *nsp = socket->local->nsp;
-    if (nsp->middlewares.count == 0 ||
+    if (nsp->handlers->middlewares.count == 0 ||
         (socket->recovered && nsp->server->options.recovery.skip_middlewares)) {
         join(socket);
         return;
@@ -299,14 +303,15 @@ void sio_socket_end(struct cvn_socket *socket, const char *reason, bool may_retu
         return;
     cvn_socket_ref(socket);
     socket->state = SIO_SOCKET_LEAVING;
-    tell_disconnect(socket, &nsp->disconnecting, reason);
+    tell_disconnect(socket, &nsp->handlers->disconnecting, reason);
     sio_recovery_leave(socket, may_return);
     sio_room_leave_all(socket);
     sio_local_remove(socket->local, socket);
     socket->state = SIO_SOCKET_GONE;
     sio_ack_fail_all(socket);
-    tell_disconnect(socket, &nsp->disconnect, reason);
+    tell_disconnect(socket, &nsp->handlers->disconnect, reason);
     sio_recovery_park(socket);
+    sio_log_settle(socket->local);
     cvn_socket_unref(socket);
 }
 

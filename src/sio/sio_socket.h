@@ -38,11 +38,12 @@ struct cvn_socket {
     uint32_t member_index; /* in local->members */
     char id[SIO_ID_SIZE + 1];
     struct counter packets_in, bytes_in;
-    struct counter dropped;       /* volatile packets that it could not take */
-    struct counter conflated;     /* packets that newer ones of their key took the place of */
-    struct counter connected_ms;  /* wall clock, since 1970; 0 before */
-    struct list client_link;      /* in client->sockets */
-    struct sio_membership *rooms; /* its own id's room is not among them */
+    struct counter dropped;         /* volatile packets that it could not take */
+    struct counter conflated;       /* packets that newer ones of their key took the place of */
+    struct counter connected_ms;    /* wall clock, since 1970; 0 before */
+    struct cvn_namespace *kept_nsp; /* a reference to a dynamic one; NULL: it may go before this */
+    struct list client_link;        /* in client->sockets */
+    struct sio_membership *rooms;   /* its own id's room is not among them */
     uint32_t room_count, room_capacity;
     uint32_t ack_count;
     struct list acks; /* of struct sio_ack, oldest first */

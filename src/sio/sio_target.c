@@ -2,6 +2,8 @@
  * The public calls that name a target: from the application's lists of rooms to an op, handed to the adapter. Any thread.
  */
 #include "sio/sio_adapter.h"
+#include "sio/sio_dynamic.h"
+#include "sio/sio_outgoing.h"
 #include "sio/sio_recovery.h"
 #include "sio/sio_request.h"
 #include "base/mem.h"
@@ -27,17 +29,25 @@ static cvn_slice *add_names(cvn_slice *to, const char *const *list, size_t count
     return to;
 }
 
+static enum cvn_error check_sendable(const struct cvn_namespace *nsp)
+{
+    if (nsp == NULL)
+        return CVN_ERR_ARGUMENT;
+    const struct sio_server *server = nsp->server;
+    if (!server->started || atomic_load_explicit(&server->ended, memory_order_relaxed))
+        return CVN_ERR_STATE;
+    return CVN_OK;
+}
+
 /* Fills `ret_op` but for what is its own; release_names frees what it points to. */
 static enum cvn_error resolve(const cvn_target *target, enum sio_op_type type, struct names *names,
                               struct sio_op *ret_op)
 {
     names->all = names->few;
     struct cvn_namespace *nsp = target->nsp;
-    if (nsp == NULL)
-        return CVN_ERR_ARGUMENT;
-    const struct sio_server *server = nsp->server;
-    if (!server->started || atomic_load_explicit(&server->ended, memory_order_relaxed))
-        return CVN_ERR_STATE;
+    enum cvn_error error = check_sendable(nsp);
+    if (error != CVN_OK)
+        return error;
 
     size_t rooms = count_fixed(target->rooms), except = count_fixed(target->except);
     if (target->more_room_count + target->more_except_count > 0) {
@@ -76,6 +86,14 @@ static enum cvn_error publish(const struct sio_op *op)
     return adapter->publish(adapter, op);
 }
 
+/* The same to a child; `data` is the op. */
+static enum cvn_error publish_to_child(struct cvn_namespace *child, void *data)
+{
+    struct sio_op op = *(const struct sio_op *)data;
+    op.nsp = child;
+    return publish(&op);
+}
+
 /* --- Emitting --- */
 
 static enum cvn_error emit(const cvn_target *target, const char *event, cvn_args args,
@@ -89,6 +107,10 @@ static enum cvn_error emit(const cvn_target *target, const char *event, cvn_args
         error = CVN_ERR_ARGUMENT;
     if (error != CVN_OK)
         goto out;
+    if (sio_outgoing_is_heard(op.nsp)) {
+        op.event = event;
+        op.args = args;
+    }
     if (end == NULL && sio_recovery_is_on(op.nsp->server)) {
         error = sio_recovery_emit(&op, event, args, target->conflate);
         goto out;
@@ -119,8 +141,39 @@ out:
     return error;
 }
 
+struct emit_to_child {
+    cvn_target target;
+    const char *event;
+    cvn_args args;
+};
+
+static enum cvn_error emit_to_child(struct cvn_namespace *child, void *data)
+{
+    struct emit_to_child *what = data;
+    what->target.nsp = child;
+    return emit(&what->target, what->event, what->args, 0, NULL);
+}
+
+/* A packet names its namespace, so each child gets its own. */
+static enum cvn_error emit_to_children(const cvn_target *target, const char *event, cvn_args args)
+{
+    struct emit_to_child what = {*target, event, args};
+    struct sio_frames checked;
+    enum cvn_error error = check_sendable(target->nsp);
+    if (error == CVN_OK)
+        error = event == NULL ? CVN_ERR_ARGUMENT
+                              : sio_encode_event(sio_namespace_name(target->nsp), event, NULL, args,
+                                                 &target->nsp->server->options.emits, &checked);
+    if (error != CVN_OK)
+        return error; /* whether there are children or not */
+    sio_frames_release(&checked);
+    return sio_dynamic_each(target->nsp, emit_to_child, &what);
+}
+
 enum cvn_error cvn_emit(const cvn_target *target, const char *event, cvn_args args)
 {
+    if (target->nsp != NULL && target->nsp->rule != NULL)
+        return emit_to_children(target, event, args);
     return emit(target, event, args, 0, NULL);
 }
 
@@ -144,7 +197,12 @@ static enum cvn_error change(const cvn_target *target, enum sio_op_type type, co
     if (error == CVN_OK) {
         op.name = cvn_str(room);
         op.close = close;
-        error = type != SIO_OP_DISCONNECT && op.name.size == 0 ? CVN_ERR_ARGUMENT : publish(&op);
+        if (type != SIO_OP_DISCONNECT && op.name.size == 0)
+            error = CVN_ERR_ARGUMENT;
+        else if (op.nsp->rule != NULL)
+            error = sio_dynamic_each(op.nsp, publish_to_child, &op);
+        else
+            error = publish(&op);
     }
     release_names(&names);
     return error;

@@ -33,7 +33,7 @@ static void run_task(struct worker_task *task)
     while (eio_session_is_open(client->session) && (socket = find_untold(client)) != NULL) {
         const struct cvn_namespace *nsp = socket->local->nsp;
         socket->is_high = client->is_high;
-        tell(socket, socket->is_high ? &nsp->high_water : &nsp->drain);
+        tell(socket, socket->is_high ? &nsp->handlers->high_water : &nsp->handlers->drain);
     }
 }
 

@@ -243,5 +243,46 @@ class PacketJourney(Tree):
         self.assert_fails("is missing", "check-packet-journey", self.root)
 
 
+class ApiMap(Tree):
+    PAGE = "docs/api-map.md"
+    GOOD = """# Map
+| `emit` | `cvn_emit` with `CVN_LOCAL`, see `cvn_options.path` |
+## Options
+| Node | C |
+|---|---|
+| `path`, `x` | `path`, not `cvn_emit` |
+## More
+| a | `b` |
+"""
+    FILES = {
+        PAGE: GOOD,
+        "include/convene/server.h": "typedef struct cvn_options { const char *path; } cvn_options;\nint cvn_emit(int a);\n"
+                                    "enum { CVN_LOCAL = 8 }; /* cvn_gone */\n",
+    }
+
+    def broken(self, old, new, reason):
+        with self.subTest(new=new):
+            self.write(self.PAGE, self.GOOD.replace(old, new))
+            self.assert_fails(reason, "check-api-map", self.root)
+
+    def test_a_good_page(self):
+        self.assert_passes("check-api-map", self.root)
+
+    def test_wrong_names(self):
+        self.broken("`cvn_emit` with", "`cvn_send` with", "docs/api-map.md:2: no cvn_send")
+        self.broken("`cvn_emit` with", "`cvn_gone` with", "docs/api-map.md:2: no cvn_gone")
+        self.broken("CVN_LOCAL", "CVN_NEAR", "docs/api-map.md:2: no CVN_NEAR")
+        self.broken("cvn_options.path", "cvn_options.paths", "docs/api-map.md:2: no cvn_options.paths")
+        self.broken("| `path`, not", "| `root`, not", "docs/api-map.md: no option root")
+
+    def test_an_empty_page(self):
+        self.write(self.PAGE, "nothing\n")
+        self.assert_fails("names nothing of ours", "check-api-map", self.root)
+
+    def test_no_page(self):
+        (self.root / self.PAGE).unlink()
+        self.assert_fails("is missing", "check-api-map", self.root)
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -12,7 +12,7 @@
 
 /* "eio-echo", "eio-client", "eio-java". 2 for a contract it does not know. */
 int conformance_eio_run(const char *contract, uint16_t port, unsigned workers, bool deflate);
-/* "sio-proto", "sio-client", "sio-recovery", "sio-java", "sio-flow", on the public API. 2 for a contract it does not know. */
+/* "sio-proto", "sio-client", "sio-recovery", "sio-java", "sio-flow", "sio-api", on the public API. 2 for a contract it does not know. */
 int conformance_sio_run(const char *contract, uint16_t port, unsigned workers, bool deflate,
                         bool msgpack);
 struct cvn_server;
@@ -20,6 +20,8 @@ struct cvn_server;
 void conformance_setup_recovery(struct cvn_server *server);
 /* Those of "sio-flow". */
 void conformance_setup_flow(struct cvn_server *server);
+/* Those of "sio-api". */
+void conformance_setup_api(struct cvn_server *server);
 /* "ws-echo". */
 int conformance_ws_run(uint16_t port, unsigned workers, bool deflate);
 

@@ -11,7 +11,7 @@ static int usage(void)
             "usage: convene-conformance --contract NAME [--port N] [--workers N] [--deflate]\n"
             "                           [--parser json|msgpack]\n"
             "contracts: eio-echo eio-client eio-java sio-proto sio-client sio-recovery sio-java "
-            "sio-flow ws-echo\n");
+            "sio-flow sio-api ws-echo\n");
     return 2;
 }
 

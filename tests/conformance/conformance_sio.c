@@ -466,6 +466,14 @@ static const struct contract {
       .send_low_water = 16384,
       .send_max = 8 << 20},
      conformance_setup_flow},
+    {"sio-api",
+     {.ping_interval_ms = 1000,
+      .ping_timeout_ms = 2000,
+      .send_high_water = (size_t)1 << 20,
+      .send_max = (size_t)4 << 20,
+      .max_dynamic_namespaces = 20,
+      .origins = any_origin},
+     conformance_setup_api},
 };
 
 static void on_listening(cvn_server *server, void *data)

@@ -86,6 +86,19 @@ static void test_local(void **state)
     pair_free(&pair);
 }
 
+/* This server's, which for the time being are all. */
+static void test_local_server(void **state)
+{
+    struct pair pair = pair_new();
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        enter(&pair, i);
+        assert_int_equal(emit(&pair, CVN_LOCAL), CVN_OK);
+        assert_both(&pair, "42[\"n\",1]");
+    }
+    pair_free(&pair);
+}
+
 /* What the target points to may go as soon as the call returns. */
 static void test_memory_is_borrowed(void **state)
 {
@@ -259,11 +272,11 @@ static void test_one_worker(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_from_a_worker),      cmocka_unit_test(test_local),
-        cmocka_unit_test(test_memory_is_borrowed), cmocka_unit_test(test_from_a_thread),
-        cmocka_unit_test(test_from_a_stranger),    cmocka_unit_test(test_many_threads),
-        cmocka_unit_test(test_no_memory),          cmocka_unit_test(test_stop_on_the_way),
-        cmocka_unit_test(test_one_worker),
+        cmocka_unit_test(test_from_a_worker),   cmocka_unit_test(test_local),
+        cmocka_unit_test(test_local_server),    cmocka_unit_test(test_memory_is_borrowed),
+        cmocka_unit_test(test_from_a_thread),   cmocka_unit_test(test_from_a_stranger),
+        cmocka_unit_test(test_many_threads),    cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_stop_on_the_way), cmocka_unit_test(test_one_worker),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

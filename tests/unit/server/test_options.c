@@ -194,6 +194,7 @@ static void test_defaults(void **state)
     assert_int_equal(settings.sio.max_sockets_per_connection, 64);
     assert_int_equal(settings.sio.max_rooms_per_socket, 1000);
     assert_int_equal(settings.sio.max_pending_acks, 1000);
+    assert_int_equal(settings.sio.max_dynamic_namespaces, 10000);
     assert_int_equal(settings.sio.max_attachment_bytes, 10 * 1000000);
     server_settings_release(&settings);
 }
@@ -227,6 +228,7 @@ static void test_given(void **state)
                                                     .max_sockets_per_connection = 19,
                                                     .max_rooms_per_socket = 20,
                                                     .max_pending_acks = 21,
+                                                    .max_dynamic_namespaces = 22,
                                                     .send_high_water = 22,
                                                     .send_max = 23,
                                                     .send_low_water = 20,
@@ -274,6 +276,7 @@ static void test_given(void **state)
     assert_int_equal(settings.sio.max_sockets_per_connection, 19);
     assert_int_equal(settings.sio.max_rooms_per_socket, 20);
     assert_int_equal(settings.sio.max_pending_acks, 21);
+    assert_int_equal(settings.sio.max_dynamic_namespaces, 22);
     assert_int_equal(settings.sio.max_attachment_bytes, 17 * 14);
     assert_int_equal(settings.conn.high_water, 22);
     assert_int_equal(settings.conn.max, 23);

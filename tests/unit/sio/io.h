@@ -53,6 +53,7 @@ static struct io *io_new(unsigned workers)
         .max_sockets_per_connection = 4,
         .max_rooms_per_socket = 1000,
         .max_pending_acks = 4,
+        .max_dynamic_namespaces = 4,
         .max_attachment_bytes = 1000,
     };
     struct io *io = calloc(1, sizeof *io);

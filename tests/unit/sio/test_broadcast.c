@@ -39,6 +39,21 @@ static void assert_reached(struct crowd *crowd, unsigned clients, const char *te
     }
 }
 
+static void test_others(void **state)
+{
+    struct crowd crowd = crowd_new();
+    cvn_target others = cvn_others(crowd.sockets[0]);
+    (void)state;
+    assert_int_equal(cvn_emit(&others, "n", cvn_json("1")), CVN_OK);
+    assert_reached(&crowd, 6, "42[\"n\",1]");
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(cvn_join(crowd.sockets[i], "x"), CVN_OK);
+    others.rooms[0] = "x";
+    assert_int_equal(cvn_emit(&others, "n", cvn_json("2")), CVN_OK);
+    assert_reached(&crowd, 2, "42[\"n\",2]");
+    crowd_free(&crowd);
+}
+
 static void test_targets(void **state)
 {
     struct crowd crowd = crowd_new();
@@ -300,13 +315,10 @@ static void test_order(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_targets),
-        cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_no_memory),
-        cmocka_unit_test(test_one_socket),
-        cmocka_unit_test(test_volatile_polling),
-        cmocka_unit_test(test_slow_consumer),
-        cmocka_unit_test(test_order),
+        cmocka_unit_test(test_others),        cmocka_unit_test(test_targets),
+        cmocka_unit_test(test_refusals),      cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_one_socket),    cmocka_unit_test(test_volatile_polling),
+        cmocka_unit_test(test_slow_consumer), cmocka_unit_test(test_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

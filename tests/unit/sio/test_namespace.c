@@ -50,6 +50,22 @@ static void on_middleware(cvn_socket *socket, cvn_next *next, void *data)
     cvn_next_accept(next);
 }
 
+static bool on_filter(cvn_socket *socket, const cvn_event *event, void *data)
+{
+    (void)socket;
+    (void)event;
+    (void)data;
+    return true;
+}
+
+static void on_outgoing(cvn_socket *socket, const char *event, cvn_args args, void *data)
+{
+    (void)socket;
+    (void)event;
+    (void)args;
+    (void)data;
+}
+
 static void assert_all_refused(cvn_namespace *nsp, enum cvn_error expected)
 {
     assert_int_equal(cvn_use(nsp, on_middleware, NULL), expected);
@@ -58,6 +74,8 @@ static void assert_all_refused(cvn_namespace *nsp, enum cvn_error expected)
     assert_int_equal(cvn_on_disconnect(nsp, io_on_leave, NULL), expected);
     assert_int_equal(cvn_on_any(nsp, io_on_event, NULL), expected);
     assert_int_equal(cvn_on(nsp, "a", io_on_event, NULL), expected);
+    assert_int_equal(cvn_use_event(nsp, on_filter, NULL), expected);
+    assert_int_equal(cvn_on_any_outgoing(nsp, on_outgoing, NULL), expected);
 }
 
 static void test_refused_registrations(void **state)
@@ -100,6 +118,8 @@ static void test_registration_without_memory(void **state)
         cvn_on(nsp, "b", io_on_event, first);
         cvn_use(nsp, on_middleware, first);
         cvn_on_any(nsp, io_on_event, first);
+        cvn_use_event(nsp, on_filter, first);
+        cvn_on_any_outgoing(nsp, on_outgoing, first);
         cvn_on_connection(nsp, io_on_connection, first);
         cvn_on_disconnecting(nsp, io_on_leave, first);
         cvn_on_disconnect(nsp, io_on_leave, first);
