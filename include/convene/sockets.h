@@ -33,8 +33,9 @@ CVN_API enum cvn_error cvn_sockets_disconnect(const cvn_target *target, bool clo
 
 /** What one socket answered. */
 typedef struct cvn_answer {
-    const char *socket_id; /**< whose */
+    const char *socket_id; /**< whose; "" when that was not said, or it is no socket's */
     cvn_args args;         /**< what it said */
+    const char *node;      /**< id of the node it came from; "" for this one, or when not said */
 } cvn_answer;
 
 /** What came back for one cvn_emit_ack. All of it is valid during the call that hands it over. */
@@ -77,7 +78,10 @@ cvn_fetch_sockets(const cvn_target *target, uint32_t timeout_ms, cvn_fetch_fn fn
 
 /** The socket's id. */
 CVN_API const char *cvn_remote_id(const cvn_remote_socket *remote);
-/** Index of its worker. */
+/** Id of its node when that is another server of the cluster, or "?" when that did not say; "" for
+ * this server's sockets. */
+CVN_API const char *cvn_remote_node(const cvn_remote_socket *remote);
+/** Index of its worker; 0 for those of other nodes. */
 CVN_API unsigned cvn_remote_worker(const cvn_remote_socket *remote);
 /** Room number `index`, its own id first; NULL behind the last. */
 CVN_API const char *cvn_remote_room(const cvn_remote_socket *remote, size_t index);

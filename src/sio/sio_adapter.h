@@ -5,6 +5,7 @@
 #ifndef SIO_ADAPTER_H
 #define SIO_ADAPTER_H
 
+#include <convene/adapter.h>
 #include "sio/sio_op.h"
 
 struct sio_adapter {
@@ -13,6 +14,14 @@ struct sio_adapter {
      * CVN_ERR_STATE: the server does not run. */
     enum cvn_error (*publish)(struct sio_adapter *adapter, const struct sio_op *op);
     void (*free)(struct sio_adapter *adapter);
+    /* As those of cvn_adapter; NULL when the server is no node of a cluster. */
+    unsigned (*peers)(struct sio_adapter *adapter, cvn_slice nsp);
+    enum cvn_error (*respond)(struct sio_adapter *adapter, const cvn_cluster_answer *answer);
 };
+
+static inline bool sio_adapter_has_nodes(const struct sio_adapter *adapter)
+{
+    return adapter->peers != NULL;
+}
 
 #endif
