@@ -377,17 +377,9 @@ static void test_answering(void **state)
     assert_note("answer 1 to me 1: 0 1 ()"); /* one count of both workers */
     send_answer("\"a\"");
     assert_note("answer 2 to me 1: 0 0 (\"a\")");
-    REFUSE(CVN_OK, op.request = cvn_str("2"); op.timeout_ms = 30);
-    assert_note("answer 1 to  2: 0 1 ()");
-    assert_memory_equal(ws_read(client), "42", 2);
     cvn_slice nobody = cvn_str("nobody's");
     REFUSE(CVN_OK, op.request = cvn_str("3"); op.rooms = &nobody; op.room_count = 1);
-    /* The silence of the second may end before or after. */
-    for (int i = 0; i < 2; i++) {
-        const char *found = next_note();
-        if (strcmp(found, "answer 1 to  3: 0 0 ()") != 0)
-            assert_string_equal(found, "answer 2 to  2: 9 0 ()");
-    }
+    assert_note("answer 1 to  3: 0 0 ()");
     REFUSE(CVN_OK, op.type = CVN_CLUSTER_FETCH; op.node = cvn_str("me"); op.request = cvn_str("4"));
     snprintf(expected, sizeof expected, "answer 3 to me 4: 0 0 ()[%s 1 {}]", client->id);
     assert_note(expected);
