@@ -31,11 +31,11 @@ static enum cvn_error on_publish(cvn_adapter *adapter, const cvn_cluster_op *op)
     if (op->request.size > 0)
         snprintf(request_id, sizeof request_id, "%.*s", (int)op->request.size, op->request.data);
     if (is_noting)
-        note("op %d %.*s%s%.*s(%.*s) %.*s%s%zu-%zu %u %d", (int)op->type, (int)op->nsp.size,
-             op->nsp.data, op->event.size > 0 ? " " : "", (int)op->event.size, op->event.data,
-             (int)op->args.json.size, op->args.json.data, (int)op->room.size, op->room.data,
-             op->close ? "close " : "", op->room_count, op->except_count, op->flags,
-             op->request.size > 0);
+        note("op %d %.*s%.*s%s%.*s(%.*s) %.*s%s%zu-%zu %u %d", (int)op->type, (int)op->nsp.size,
+             op->nsp.data, (int)op->conflate.size, op->conflate.data, op->event.size > 0 ? " " : "",
+             (int)op->event.size, op->event.data, (int)op->args.json.size, op->args.json.data,
+             (int)op->room.size, op->room.data, op->close ? "close " : "", op->room_count,
+             op->except_count, op->flags, op->request.size > 0);
     return publish_error;
 }
 
@@ -226,6 +226,9 @@ static void test_published(void **state)
     assert_int_equal(cvn_emit(&(cvn_target){.nsp = root, .flags = CVN_VOLATILE}, "n", cvn_json("")),
                      CVN_OK);
     assert_note("op 1 / n() 0-0 1 0");
+    assert_int_equal(cvn_emit(&(cvn_target){.nsp = root, .conflate = "key"}, "keyed", cvn_json("")),
+                     CVN_OK);
+    assert_note("op 1 /key keyed() 0-0 0 0");
     assert_int_equal(cvn_emit(&(cvn_target){.nsp = root, .flags = CVN_LOCAL}, "n", cvn_json("")),
                      CVN_OK);
     assert_int_equal(cvn_sockets_join(&some, "room"), CVN_OK);
@@ -243,6 +246,7 @@ static void test_published(void **state)
     assert_int_equal(cvn_server_side_emit(root, "e", cvn_json("1")), CVN_ERR_SYSTEM);
     publish_error = CVN_OK;
     assert_ws_text(client, "42[\"n\"]");
+    assert_ws_text(client, "42[\"keyed\"]");
     assert_ws_text(client, "42[\"n\"]");
     assert_ws_text(client, "42[\"last\"]");
 }
@@ -287,6 +291,9 @@ static void test_refused_ops(void **state)
     REFUSE(CVN_ERR_ARGUMENT, op.type = CVN_CLUSTER_SERVER_EMIT; op.event = cvn_str("disconnect"));
     REFUSE(CVN_ERR_LIMIT, op.event.data = name; op.event.size = 256);
     REFUSE(CVN_ERR_LIMIT, op.event = huge);
+    REFUSE(CVN_ERR_LIMIT, op.conflate.data = name; op.conflate.size = 256);
+    REFUSE(CVN_ERR_ARGUMENT, op.conflate = with_nul);
+    REFUSE(CVN_ERR_ARGUMENT, op.conflate = cvn_str("key"); op.request = cvn_str("q"));
     REFUSE(CVN_ERR_ARGUMENT, op.type = CVN_CLUSTER_JOIN);
     REFUSE(CVN_ERR_ARGUMENT, op.type = CVN_CLUSTER_LEAVE; op.room = with_nul);
     REFUSE(CVN_ERR_LIMIT, op.type = CVN_CLUSTER_JOIN; op.room = huge);
@@ -334,6 +341,8 @@ static void test_accepted_ops(void **state)
     const cvn_slice own[1] = {cvn_str(client->id)}, bytes[1] = {{"\0", 1}};
     (void)state;
     REFUSE(CVN_OK, op.flags = ~0U); /* what this node's own callers may say is not the others' */
+    assert_ws_text(client, "42[\"n\",1]");
+    REFUSE(CVN_OK, op.conflate = cvn_str("key"));
     assert_ws_text(client, "42[\"n\",1]");
     REFUSE(CVN_OK, op.rooms = own; op.room_count = 1);
     assert_ws_text(client, "42[\"n\",1]");
@@ -649,6 +658,7 @@ static void test_chance(void **state)
             .flags = chance(16),
             .event = some_text(),
             .args = {some_text(), lists, chance(3)},
+            .conflate = chance(4) == 0 ? some_text() : cvn_str(NULL),
             .room = some_text(),
             .node = some_text(),
             .request = some_text(),
