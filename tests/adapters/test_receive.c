@@ -78,6 +78,12 @@ static cvn_adapter adapter = {
     on_start, on_publish, on_respond, on_peers, on_stop, on_free, NULL,
 };
 
+static void on_connection(cvn_socket *socket, void *data)
+{
+    (void)data;
+    note("worker %u", cvn_socket_worker(socket));
+}
+
 static void on_disconnect(cvn_socket *socket, const char *reason, void *data)
 {
     (void)data;
@@ -251,6 +257,32 @@ static void test_published(void **state)
     assert_ws_text(client, "42[\"last\"]");
 }
 
+static void disconnect_all(void *data)
+{
+    (void)data;
+    if (cvn_sockets_disconnect(&(cvn_target){.nsp = root}, false) != CVN_OK)
+        note("not disconnected");
+}
+
+/* What an op makes handlers emit goes out behind it. */
+static void test_order_of_nested(void **state)
+{
+    (void)state;
+    notes_open();
+    server = new_server();
+    cvn_on_connection(root, on_connection, NULL);
+    cvn_on_disconnect(root, on_disconnect, NULL);
+    client = joined(server_start(server));
+    unsigned worker = 9;
+    assert_int_equal(sscanf(next_note(), "worker %u", &worker), 1);
+    is_noting = true;
+    assert_int_equal(cvn_post(server, worker, disconnect_all, NULL), CVN_OK);
+    assert_note("op 4 /() 0-0 0 0");
+    assert_note("left");
+    assert_note("op 1 / left() 0-0 0 0");
+    teardown(state);
+}
+
 /* --- Ops on their way in --- */
 
 static const cvn_cluster_op an_emit = {
@@ -340,6 +372,7 @@ static void test_accepted_ops(void **state)
     enum cvn_error error;
     const cvn_slice own[1] = {cvn_str(client->id)}, bytes[1] = {{"\0", 1}};
     (void)state;
+    is_noting = true;               /* what comes in must not go out again */
     REFUSE(CVN_OK, op.flags = ~0U); /* what this node's own callers may say is not the others' */
     assert_ws_text(client, "42[\"n\",1]");
     REFUSE(CVN_OK, op.conflate = cvn_str("key"));
@@ -360,7 +393,7 @@ static void test_accepted_ops(void **state)
     REFUSE(CVN_OK, op.type = CVN_CLUSTER_SERVER_EMIT; op.event = cvn_str("event");
            op.node = cvn_str("me"));
     assert_note("event event from me: 1 arguments");
-    assert_no_note(); /* and nothing went out again */
+    assert_no_note();
     REFUSE(CVN_OK, op.type = CVN_CLUSTER_DISCONNECT; op.close = true);
     assert_ws_text(client, "41");
     assert_ws_closed(client);
@@ -700,6 +733,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_setting),
         cmocka_unit_test(test_stop),
+        cmocka_unit_test(test_order_of_nested),
         TEST(test_published),
         TEST(test_refused_ops),
         TEST(test_accepted_ops),
