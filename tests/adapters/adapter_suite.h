@@ -604,7 +604,7 @@ static void test_acks(void **state)
     (void)state;
     request((struct request){.name = "all", .json = "1"});
     for (unsigned i = 0; i < n; i++) {
-        char json[8];
+        char json[16];
         snprintf(json, sizeof json, "%u", i);
         answer(i, json);
         strcat(strcat(all, json), ";");
@@ -737,7 +737,7 @@ static void test_server_side(void **state)
     if (!suite->one_server) /* else there is no other server */
         assert_notes(expected, suite->places - 1);
     for (int i = 0; i < 50; i++) { /* each server hears them in order */
-        char json[8];
+        char json[16];
         snprintf(json, sizeof json, "%d", i);
         side_emit("ask", json);
     }

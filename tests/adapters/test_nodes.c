@@ -120,7 +120,7 @@ static void test_dynamic(void **state)
 
 static void send_connect(struct client *client, const char *auth)
 {
-    char text[200];
+    char text[256];
     snprintf(text, sizeof text, "40%s", auth);
     ws_send(client, text);
 }
