@@ -3,6 +3,8 @@
  * or wrong. What the adapter is told becomes notes.
  */
 #include <stdatomic.h>
+#include <uv.h>
+#include <convene/uv.h>
 #include "server/client.h"
 
 static cvn_server *server;
@@ -218,6 +220,43 @@ static void test_stop(void **state)
     assert_int_equal(frees, 1);
     client_free(client);
     notes_close();
+}
+
+/* On a loop of the program's own: stopped in order, and freed while it runs. */
+static void test_on_a_loop(void **state)
+{
+    (void)state;
+    for (int is_orderly = 0; is_orderly < 2; is_orderly++) {
+        uv_loop_t loop;
+        notes_open();
+        assert_int_equal(uv_loop_init(&loop), 0);
+        server = new_server();
+        assert_int_equal(cvn_server_start_on_loop(server, &loop, NULL, NULL), CVN_OK);
+        assert_int_equal(starts, 1);
+        is_noting = true;
+        assert_int_equal(cvn_emit(&(cvn_target){.nsp = root}, "n", cvn_json("")), CVN_OK);
+        assert_note("op 1 / n() 0-0 0 0");
+        const cvn_cluster_op fetch = {
+            .type = CVN_CLUSTER_FETCH, .nsp = cvn_str("/"), .request = cvn_str("1")};
+        assert_int_equal(cvn_cluster_receive(cluster, &fetch), CVN_OK);
+        while (!is_readable(notes[0], 0))
+            uv_run(&loop, UV_RUN_NOWAIT);
+        assert_note("answer 3 to  1: 0 0 ()");
+        assert_int_equal(stops, 0);
+        if (is_orderly) {
+            cvn_server_stop(server);
+            uv_run(&loop, UV_RUN_DEFAULT);
+            assert_int_equal(stops, 1);
+            assert_int_equal(frees, 0);
+        }
+        cvn_server_free(server);
+        assert_int_equal(stops, 1); /* at once: nothing of the adapter is called any more */
+        assert_int_equal(frees, 1);
+        uv_run(&loop, UV_RUN_DEFAULT);
+        assert_int_equal(uv_loop_close(&loop), 0);
+        assert_int_equal(stops + frees, 2);
+        notes_close();
+    }
 }
 
 /* --- On the way out --- */
@@ -733,6 +772,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_setting),
         cmocka_unit_test(test_stop),
+        cmocka_unit_test(test_on_a_loop),
         cmocka_unit_test(test_order_of_nested),
         TEST(test_published),
         TEST(test_refused_ops),
