@@ -105,7 +105,8 @@ typedef struct cvn_cluster_answer {
 /**
  * What the author of an adapter fills in. The functions are called on any thread, several at once:
  * the workers', and every thread of the application that emits. None but start and stop may block,
- * since a worker that waits serves nobody. None may be NULL.
+ * since a worker that waits serves nobody; and publish, respond and peers must not emit or receive
+ * anything themselves, since their caller may hold a lock. None may be NULL.
  */
 typedef struct cvn_adapter {
     /** The server starts: its namespaces are there, nobody is connected yet. `cluster` may be used,

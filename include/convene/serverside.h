@@ -13,7 +13,8 @@ extern "C" {
 #endif
 
 /** Sends an event to the same namespace of all other servers, not to this one; without an adapter
- * that is nobody. Any thread. Errors as for cvn_emit, and the adapter's. */
+ * that is nobody. Any thread. Errors as for cvn_emit, and the adapter's; CVN_ERR_ARGUMENT also for the
+ * parent of dynamic namespaces. */
 CVN_API enum cvn_error cvn_server_side_emit(cvn_namespace *nsp, const char *event, cvn_args args);
 
 /** The same, and collects their answers for `timeout_ms` (0: 5000). In cvn_answers `asked` is the

@@ -71,7 +71,7 @@ typedef struct cvn_remote_socket cvn_remote_socket;
  * some may be missing. */
 typedef void (*cvn_fetch_fn)(enum cvn_error error, const cvn_remote_socket *const *sockets,
                              size_t count, void *data);
-/** Asks every worker for the sockets of the target. To do something to one of them use its id as a
+/** Asks every worker, and every server of the cluster, for the sockets of the target. To do something to one of them use its id as a
  * target's room. Waits `timeout_ms` (0: 5000). Errors and `fn` as for cvn_emit_ack. */
 CVN_API CVN_MUST_CHECK enum cvn_error
 cvn_fetch_sockets(const cvn_target *target, uint32_t timeout_ms, cvn_fetch_fn fn, void *data);

@@ -86,7 +86,7 @@ static enum cvn_error publish(struct sio_adapter *adapter, const struct sio_op *
 {
     struct cvn_cluster *cluster = CONTAINER_OF(adapter, struct cvn_cluster, adapter);
     enum cvn_error outside = CVN_OK;
-    if (!op->from_peer && !(op->flags & (CVN_LOCAL | CVN_LOCAL_WORKER)))
+    if (sio_adapter_leaves_node(op))
         outside = publish_outside(cluster, op);
     enum cvn_error here = cluster->workers->publish(cluster->workers, op);
     return here != CVN_OK ? here : outside;

@@ -19,9 +19,11 @@ struct sio_adapter {
     enum cvn_error (*respond)(struct sio_adapter *adapter, const cvn_cluster_answer *answer);
 };
 
-static inline bool sio_adapter_has_nodes(const struct sio_adapter *adapter)
+/* Whether `op` goes to other nodes, too. */
+static inline bool sio_adapter_leaves_node(const struct sio_op *op)
 {
-    return adapter->peers != NULL;
+    return op->nsp->server->adapter->peers != NULL && !op->from_peer &&
+           !(op->flags & (CVN_LOCAL | CVN_LOCAL_WORKER));
 }
 
 #endif

@@ -457,8 +457,7 @@ static void count_repliers(const struct sio_op *op, struct errand *errand)
     struct sio_adapter *adapter = server->adapter;
     if (op->type != SIO_OP_SERVER_EMIT)
         errand->workers = op->flags & CVN_LOCAL_WORKER ? 1 : server->worker_count;
-    if (!op->from_peer && !(op->flags & (CVN_LOCAL | CVN_LOCAL_WORKER)) &&
-        sio_adapter_has_nodes(adapter))
+    if (sio_adapter_leaves_node(op))
         errand->peers = adapter->peers(adapter, sio_namespace_name(op->nsp));
 }
 

@@ -102,7 +102,7 @@ enum cvn_error sio_target_emit(struct sio_op *op, const char *event, cvn_args ar
     const struct sio_server *server = op->nsp->server;
     enum cvn_error error;
     uint64_t ack_id;
-    if (sio_outgoing_is_heard(op->nsp) || sio_adapter_has_nodes(server->adapter)) {
+    if (sio_outgoing_is_heard(op->nsp) || sio_adapter_leaves_node(op)) {
         op->event = event;
         op->args = args;
     }
