@@ -2,7 +2,7 @@
 #include <convene/convene.h>
 #include <stdarg.h>
 #include "base/mem.h"
-#include "sio/sio_request.h"
+#include "sio/sio_remote.h"
 
 struct cvn_text {
     struct buf buf;
@@ -104,5 +104,5 @@ void cvn_socket_handshake_json(const cvn_socket *socket, cvn_text *text)
 
 void cvn_remote_handshake_json(const cvn_remote_socket *remote, cvn_text *text)
 {
-    sio_request_append_handshake(remote, &text->buf);
+    sio_remote_append_handshake(remote, &text->buf);
 }

@@ -75,6 +75,20 @@ static void on_stop_discarded(struct mail *mail)
     (void)mail; /* stopped already */
 }
 
+void server_stop_adapter(struct cvn_server *server)
+{
+    if (server->adapter_started)
+        server->adapter->stop(server->adapter);
+    server->adapter_started = false;
+}
+
+void server_free_adapter(struct cvn_server *server)
+{
+    if (server->adapter != NULL)
+        server->adapter->free(server->adapter);
+    server->adapter = NULL;
+}
+
 static void *run_worker(void *data)
 {
     struct server_worker *worker = data;
@@ -82,6 +96,7 @@ static void *run_worker(void *data)
     worker_run(&worker->worker);
     if (atomic_fetch_sub(&server->running_threads, 1) == 1) {
         atomic_store(&server->sio.ended, true);
+        server_stop_adapter(server);
         atomic_store(&server->state, SERVER_STOPPED);
         if (server->on_ended != NULL)
             server->on_ended(server);
@@ -141,6 +156,7 @@ void server_destroy(struct cvn_server *server)
 {
     release_workers(server);
     sio_server_release(&server->sio);
+    server_free_adapter(server);
     mem_free(server->workers);
     mem_free(server->sio_workers);
     mem_free(server->net_workers);
@@ -201,6 +217,21 @@ static enum cvn_error make_workers(struct cvn_server *server, uv_loop_t *loop)
     if (server->sio.adapter == NULL)
         return CVN_ERR_MEMORY;
     return sio_server_prepare(&server->sio, server->sio_workers, count);
+}
+
+/* Before anybody can connect, so that nothing is emitted without the others. */
+static enum cvn_error join_cluster(struct cvn_server *server)
+{
+    struct cvn_adapter *adapter = server->adapter;
+    if (adapter == NULL)
+        return CVN_OK;
+    struct cvn_cluster *cluster = adapter_nodes_new(&server->sio, server->sio.adapter, adapter);
+    if (cluster == NULL)
+        return CVN_ERR_MEMORY;
+    server->sio.adapter = &cluster->adapter;
+    enum cvn_error error = adapter->start(adapter, cluster);
+    server->adapter_started = error == CVN_OK;
+    return error;
 }
 
 static enum cvn_error open_listener(struct cvn_server *server, struct server_worker *worker,
@@ -279,6 +310,8 @@ enum cvn_error server_open(struct cvn_server *server, uv_loop_t *loop)
     if (error == CVN_OK)
         error = make_workers(server, loop);
     if (error == CVN_OK)
+        error = join_cluster(server);
+    if (error == CVN_OK)
         error = listen_all(server);
     return error;
 }
@@ -289,6 +322,7 @@ void server_give_up(struct cvn_server *server)
     cvn_server_stop(server); /* the threads that did start */
     cvn_server_wait(server);
     atomic_store(&server->sio.ended, true);
+    server_stop_adapter(server);
     atomic_store(&server->state, SERVER_STOPPED);
     errno = saved;
 }
@@ -406,6 +440,18 @@ int cvn_server_run(cvn_server *server)
 }
 
 /* --- Small things --- */
+
+enum cvn_error cvn_server_set_adapter(cvn_server *server, cvn_adapter *adapter)
+{
+    if (server == NULL || adapter == NULL || adapter->start == NULL || adapter->publish == NULL ||
+        adapter->respond == NULL || adapter->peers == NULL || adapter->stop == NULL ||
+        adapter->free == NULL)
+        return CVN_ERR_ARGUMENT;
+    if (atomic_load(&server->state) != SERVER_NEW || server->adapter != NULL)
+        return CVN_ERR_STATE;
+    server->adapter = adapter;
+    return CVN_OK;
+}
 
 /* `name` with its slash, maybe in `room`; NULL when it is too long for a name. */
 static const char *with_slash(const char *name, char room[SIO_MAX_NAMESPACE_NAME + 2])

@@ -4,6 +4,7 @@
 
 #include <convene/convene.h>
 #include <pthread.h>
+#include "cluster/adapter_nodes.h"
 #include "cluster/adapter_workers.h"
 #include "net/listener.h"
 #include "net/tls.h"
@@ -51,6 +52,8 @@ struct server_settings {
 struct cvn_server {
     struct server_settings settings;
     struct sio_server sio;
+    struct cvn_adapter *adapter; /* the application's; NULL: no cluster */
+    bool adapter_started;
     struct tls_context *tls;
     struct client_files *files;
     struct eio_events eio_events;
@@ -89,6 +92,9 @@ enum cvn_error server_open(struct cvn_server *server, uv_loop_t *loop);
 void server_give_up(struct cvn_server *server);
 /* Frees it at last; nothing runs and no loop has handles of it. */
 void server_destroy(struct cvn_server *server);
+/* The adapter's last calls, when no worker has work for it any more; each does nothing the second time. */
+void server_stop_adapter(struct cvn_server *server);
+void server_free_adapter(struct cvn_server *server);
 
 /* convene_uv.c: cuts what lives on the caller's loop. True when the loop had let go already, so
  * that the server may be destroyed; else that happens when it does. */

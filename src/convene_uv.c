@@ -19,6 +19,7 @@ static void on_closed(struct worker *net)
     struct server_worker *worker = net->app;
     struct cvn_server *server = worker->server;
     atomic_store(&server->sio.ended, true);
+    server_stop_adapter(server);
     atomic_store(&server->state, SERVER_STOPPED);
     if (server->free_when_closed)
         server_destroy(server);
@@ -71,6 +72,8 @@ bool server_leave_loop(struct cvn_server *server)
     sio_request_end_all(&worker->sio);
     sio_recovery_end_all(&worker->sio);
     atomic_store(&server->sio.ended, true);
+    server_stop_adapter(server);
+    server_free_adapter(server);
     if (server->settings.log != NULL)
         log_set_sink(NULL, NULL, LOG_WARN);
     return false;

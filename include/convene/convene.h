@@ -31,6 +31,8 @@
 #include <convene/socket.h>
 #include <convene/emit.h>
 #include <convene/sockets.h>
+#include <convene/adapter.h>
+#include <convene/serverside.h>
 #include <convene/http.h>
 
 #endif

@@ -53,12 +53,13 @@ static inline cvn_target cvn_others(const cvn_socket *socket)
 }
 
 /**
- * Emits to every socket of the target, on all workers. Encoded once (for a parent of dynamic
- * namespaces once a child); what it points to may be freed when it returns. Any thread: sockets of
+ * Emits to every socket of the target, on all workers and on all servers of the cluster, if there
+ * is an adapter (adapter.h). Encoded once (for a parent of dynamic namespaces once a child); what it points to may be freed when it returns. Any thread: sockets of
  * the calling worker have it queued when this returns, others soon after. Order is kept between
  * emits of one thread. CVN_ERR_JSON when `args` are malformed or do not fit the attachments,
  * CVN_ERR_ARGUMENT (a reserved or missing event name), CVN_ERR_LIMIT (too large, too many
- * attachments), CVN_ERR_MEMORY, CVN_ERR_STATE when the server does not run.
+ * attachments), CVN_ERR_MEMORY, CVN_ERR_STATE when the server does not run; besides, the adapter's
+ * errors, when own sockets alone have got it.
  */
 CVN_API enum cvn_error cvn_emit(const cvn_target *target, const char *event, cvn_args args);
 

@@ -33,8 +33,9 @@ CVN_API enum cvn_error cvn_sockets_disconnect(const cvn_target *target, bool clo
 
 /** What one socket answered. */
 typedef struct cvn_answer {
-    const char *socket_id; /**< whose */
+    const char *socket_id; /**< whose; "" when that was not said, or it is no socket's */
     cvn_args args;         /**< what it said */
+    const char *node;      /**< id of the node it came from; "" for this one, or when not said */
 } cvn_answer;
 
 /** What came back for one cvn_emit_ack. All of it is valid during the call that hands it over. */
@@ -70,14 +71,17 @@ typedef struct cvn_remote_socket cvn_remote_socket;
  * some may be missing. */
 typedef void (*cvn_fetch_fn)(enum cvn_error error, const cvn_remote_socket *const *sockets,
                              size_t count, void *data);
-/** Asks every worker for the sockets of the target. To do something to one of them use its id as a
+/** Asks every worker, and every server of the cluster, for the sockets of the target. To do something to one of them use its id as a
  * target's room. Waits `timeout_ms` (0: 5000). Errors and `fn` as for cvn_emit_ack. */
 CVN_API CVN_MUST_CHECK enum cvn_error
 cvn_fetch_sockets(const cvn_target *target, uint32_t timeout_ms, cvn_fetch_fn fn, void *data);
 
 /** The socket's id. */
 CVN_API const char *cvn_remote_id(const cvn_remote_socket *remote);
-/** Index of its worker. */
+/** Id of its node when that is another server of the cluster, or "?" when that did not say; "" for
+ * this server's sockets. */
+CVN_API const char *cvn_remote_node(const cvn_remote_socket *remote);
+/** Index of its worker; 0 for those of other nodes. */
 CVN_API unsigned cvn_remote_worker(const cvn_remote_socket *remote);
 /** Room number `index`, its own id first; NULL behind the last. */
 CVN_API const char *cvn_remote_room(const cvn_remote_socket *remote, size_t index);

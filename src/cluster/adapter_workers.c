@@ -83,6 +83,8 @@ static enum cvn_error publish_to_workers(struct sio_adapter *adapter, const stru
     const struct sio_server *server = ((struct adapter_workers *)adapter)->server;
     struct sio_worker *self = sio_server_own_worker(server);
     enum cvn_error error = CVN_OK;
+    if (op->type == SIO_OP_SERVER_EMIT)
+        return CVN_OK; /* to other nodes, and there are none */
     bool others = server->worker_count > (self != NULL ? 1U : 0U);
     if (others && !(op->flags & CVN_LOCAL_WORKER))
         error = post_to_others(server, self != NULL ? self->worker : NULL, op);

@@ -5,6 +5,7 @@
 #ifndef SIO_ADAPTER_H
 #define SIO_ADAPTER_H
 
+#include <convene/adapter.h>
 #include "sio/sio_op.h"
 
 struct sio_adapter {
@@ -13,6 +14,16 @@ struct sio_adapter {
      * CVN_ERR_STATE: the server does not run. */
     enum cvn_error (*publish)(struct sio_adapter *adapter, const struct sio_op *op);
     void (*free)(struct sio_adapter *adapter);
+    /* As those of cvn_adapter; NULL when the server is no node of a cluster. */
+    unsigned (*peers)(struct sio_adapter *adapter, cvn_slice nsp);
+    enum cvn_error (*respond)(struct sio_adapter *adapter, const cvn_cluster_answer *answer);
 };
+
+/* Whether `op` goes to other nodes, too. */
+static inline bool sio_adapter_leaves_node(const struct sio_op *op)
+{
+    return op->nsp->server->adapter->peers != NULL && !op->from_peer &&
+           !(op->flags & (CVN_LOCAL | CVN_LOCAL_WORKER));
+}
 
 #endif

@@ -24,7 +24,7 @@ struct message *sio_encode_control(enum cvn_parser parser, enum sio_type type, c
     return sio_msgpack_encode(&text, NULL, &message) == CVN_OK ? message : NULL;
 }
 
-static enum cvn_error check_args(cvn_args args, const struct sio_encode_limits *limits)
+enum cvn_error sio_encode_check_args(cvn_args args, const struct sio_encode_limits *limits)
 {
     if (args.attachment_count > limits->max_attachments ||
         args.attachment_count > SIO_MAX_ATTACHMENTS)
@@ -57,7 +57,7 @@ enum cvn_error sio_encode_event(cvn_slice nsp, const char *event, const uint64_t
 {
     char memory[SIO_MAX_EVENT_NAME * 6 + 2]; /* each byte may become an escape */
     struct buf name = {.data = memory, .capacity = sizeof memory, .max = sizeof memory};
-    enum cvn_error error = check_args(args, limits);
+    enum cvn_error error = sio_encode_check_args(args, limits);
     if (error != CVN_OK)
         return error;
     if (event != NULL) {

@@ -24,6 +24,8 @@ struct sio_encode_limits {
  */
 enum cvn_error sio_encode_event(cvn_slice nsp, const char *event, const uint64_t *id, cvn_args args,
                                 const struct sio_encode_limits *limits, struct sio_frames *ret);
+/* Whether `args` are valid JSON and fit their attachments: CVN_ERR_JSON, CVN_ERR_LIMIT. */
+enum cvn_error sio_encode_check_args(cvn_args args, const struct sio_encode_limits *limits);
 /* CONNECT, DISCONNECT and CONNECT_ERROR; `json` may be empty. NULL when memory has run out. */
 struct message *sio_encode_control(enum cvn_parser parser, enum sio_type type, cvn_slice nsp,
                                    cvn_slice json);

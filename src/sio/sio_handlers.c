@@ -15,22 +15,30 @@ static cvn_slice event_key(const void *value)
 struct sio_handlers_set *sio_handlers_new(void)
 {
     struct sio_handlers_set *set = mem_zalloc(sizeof *set);
-    if (set != NULL)
-        map_init(&set->events, event_key);
+    if (set == NULL)
+        return NULL;
+    map_init(&set->events, event_key);
+    map_init(&set->server_side, event_key);
     return set;
+}
+
+static void free_entries(struct map *events)
+{
+    size_t cursor = 0;
+    struct sio_event_entry *entry;
+    while ((entry = map_next(events, &cursor)) != NULL) {
+        mem_free(entry->handlers.items);
+        mem_free(entry);
+    }
+    map_release(events);
 }
 
 void sio_handlers_free(struct sio_handlers_set *set)
 {
-    size_t cursor = 0;
-    struct sio_event_entry *entry;
     if (set == NULL)
         return;
-    while ((entry = map_next(&set->events, &cursor)) != NULL) {
-        mem_free(entry->handlers.items);
-        mem_free(entry);
-    }
-    map_release(&set->events);
+    free_entries(&set->events);
+    free_entries(&set->server_side);
     mem_free(set->middlewares.items);
     mem_free(set->connection.items);
     mem_free(set->disconnecting.items);
@@ -47,6 +55,13 @@ const struct sio_handlers *sio_handlers_of_event(const struct sio_handlers_set *
                                                  cvn_slice event)
 {
     const struct sio_event_entry *entry = map_get(&set->events, event);
+    return entry != NULL ? &entry->handlers : NULL;
+}
+
+const struct sio_handlers *sio_handlers_of_server_event(const struct sio_handlers_set *set,
+                                                        cvn_slice event)
+{
+    const struct sio_event_entry *entry = map_get(&set->server_side, event);
     return entry != NULL ? &entry->handlers : NULL;
 }
 
@@ -151,9 +166,9 @@ enum cvn_error cvn_on_any_outgoing(cvn_namespace *nsp, cvn_outgoing_fn fn, void 
     return add_handler(nsp, &nsp->handlers->outgoing, (struct sio_handler){{.outgoing = fn}, data});
 }
 
-static struct sio_event_entry *get_entry(struct cvn_namespace *nsp, cvn_slice event)
+static struct sio_event_entry *get_entry(struct map *events, cvn_slice event)
 {
-    struct sio_event_entry *entry = map_get(&nsp->handlers->events, event);
+    struct sio_event_entry *entry = map_get(events, event);
     if (entry != NULL)
         return entry;
     entry = mem_zalloc(sizeof *entry + event.size);
@@ -161,7 +176,7 @@ static struct sio_event_entry *get_entry(struct cvn_namespace *nsp, cvn_slice ev
         return NULL;
     entry->name_size = event.size;
     memcpy(entry->name, event.data, event.size);
-    if (!map_put(&nsp->handlers->events, entry)) {
+    if (!map_put(events, entry)) {
         mem_free(entry);
         return NULL;
     }
@@ -175,8 +190,22 @@ enum cvn_error cvn_on(cvn_namespace *nsp, const char *event, cvn_event_fn fn, vo
         check_registration(nsp, fn != NULL && name.size > 0 && !sio_packet_is_reserved(name));
     if (error != CVN_OK)
         return error;
-    struct sio_event_entry *entry = get_entry(nsp, name);
+    struct sio_event_entry *entry = get_entry(&nsp->handlers->events, name);
     if (entry == NULL)
         return sio_server_note(nsp->server, CVN_ERR_MEMORY);
     return add_handler(nsp, &entry->handlers, (struct sio_handler){{.event = fn}, data});
+}
+
+enum cvn_error cvn_on_server_side(cvn_namespace *nsp, const char *event, cvn_server_side_fn fn,
+                                  void *data)
+{
+    cvn_slice name = cvn_str(event);
+    enum cvn_error error =
+        check_registration(nsp, fn != NULL && name.size > 0 && !sio_packet_is_reserved(name));
+    if (error != CVN_OK)
+        return error;
+    struct sio_event_entry *entry = get_entry(&nsp->handlers->server_side, name);
+    if (entry == NULL)
+        return sio_server_note(nsp->server, CVN_ERR_MEMORY);
+    return add_handler(nsp, &entry->handlers, (struct sio_handler){{.server_side = fn}, data});
 }

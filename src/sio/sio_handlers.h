@@ -3,6 +3,7 @@
 #define SIO_HANDLERS_H
 
 #include <convene/namespace.h>
+#include <convene/serverside.h>
 #include "base/map.h"
 
 struct sio_handler {
@@ -13,6 +14,7 @@ struct sio_handler {
         cvn_event_fn event;
         cvn_event_filter_fn filter;
         cvn_outgoing_fn outgoing;
+        cvn_server_side_fn server_side;
     } fn;
     void *data;
 };
@@ -33,15 +35,18 @@ struct sio_event_entry {
 struct sio_handlers_set {
     struct sio_handlers middlewares, connection, disconnecting, disconnect, filters, any, outgoing;
     struct sio_handlers high_water, drain; /* fn.connection */
-    struct map events;                     /* of struct sio_event_entry */
+    struct map events;                     /* of struct sio_event_entry: what clients send */
+    struct map server_side;                /* the same: what other servers send */
 };
 
 /* Empty; NULL when memory has run out. */
 struct sio_handlers_set *sio_handlers_new(void);
 /* NULL is accepted. */
 void sio_handlers_free(struct sio_handlers_set *set);
-/* The handlers of an event, NULL when there are none. */
+/* The handlers of an event of clients, or of other servers; NULL when there are none. */
 const struct sio_handlers *sio_handlers_of_event(const struct sio_handlers_set *set,
                                                  cvn_slice event);
+const struct sio_handlers *sio_handlers_of_server_event(const struct sio_handlers_set *set,
+                                                        cvn_slice event);
 
 #endif

@@ -46,6 +46,8 @@ static struct sio_op *own(const struct sio_op *op)
     if (op->event != NULL)
         heard = strlen(op->event) + 1 + op->args.json.size +
                 names_size(op->args.attachments, op->args.attachment_count);
+    if (op->conflate != NULL)
+        heard += strlen(op->conflate) + 1;
     struct sio_op *copy = mem_alloc(sizeof *copy + names + op->name.size + 1 + heard);
     if (copy == NULL)
         return NULL;
@@ -73,6 +75,8 @@ static struct sio_op *own(const struct sio_op *op)
         for (size_t i = 0; i < attachments; i++)
             *slices++ = copy_bytes(op->args.attachments[i], &bytes);
     }
+    if (op->conflate != NULL)
+        copy->conflate = copy_text(cvn_str(op->conflate), &bytes);
     return copy;
 }
 

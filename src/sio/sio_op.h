@@ -13,6 +13,7 @@ enum sio_op_type {
     SIO_OP_LEAVE,      /* name: the room */
     SIO_OP_DISCONNECT, /* close: the whole connection */
     SIO_OP_FETCH,      /* origin: who wants to know what sockets there are */
+    SIO_OP_SERVER_EMIT /* event, args: to the other nodes themselves, to no socket */
 };
 
 /* Who waits for answers, see sio_request.h; request 0: nobody does. */
@@ -43,6 +44,7 @@ struct sio_op {
     atomic_uint refs;
     uint8_t type; /* enum sio_op_type */
     bool close;
+    bool from_peer;      /* another node has sent it, and goes on to this one's workers alone */
     bool to_socket;      /* the one room is a socket's id, not a room of that name */
     unsigned flags;      /* enum cvn_emit_flags */
     uint32_t timeout_ms; /* for acknowledgements; 0: none */
@@ -53,8 +55,9 @@ struct sio_op {
     size_t except_count;
     cvn_slice name;           /* with a NUL behind it */
     struct sio_frames frames; /* EMIT */
-    const char *event;        /* EMIT, when the namespace has catch-all listeners; else NULL */
-    cvn_args args;            /* what `event` was emitted with */
+    const char *event; /* of an emit, when catch-all listeners or other nodes want it; else NULL */
+    cvn_args args;     /* what `event` was emitted with */
+    const char *conflate; /* its key, or NULL */
     struct sio_position position;
     struct sio_origin origin;
 };

@@ -5,7 +5,7 @@
 #include "sio/sio_dynamic.h"
 #include "sio/sio_outgoing.h"
 #include "sio/sio_recovery.h"
-#include "sio/sio_request.h"
+#include "sio/sio_target.h"
 #include "base/mem.h"
 
 /* The names of a target's lists in one array: in place when they are few. */
@@ -29,7 +29,7 @@ static cvn_slice *add_names(cvn_slice *to, const char *const *list, size_t count
     return to;
 }
 
-static enum cvn_error check_sendable(const struct cvn_namespace *nsp)
+enum cvn_error sio_target_check(const struct cvn_namespace *nsp)
 {
     if (nsp == NULL)
         return CVN_ERR_ARGUMENT;
@@ -45,7 +45,7 @@ static enum cvn_error resolve(const cvn_target *target, enum sio_op_type type, s
 {
     names->all = names->few;
     struct cvn_namespace *nsp = target->nsp;
-    enum cvn_error error = check_sendable(nsp);
+    enum cvn_error error = sio_target_check(nsp);
     if (error != CVN_OK)
         return error;
 
@@ -96,6 +96,40 @@ static enum cvn_error publish_to_child(struct cvn_namespace *child, void *data)
 
 /* --- Emitting --- */
 
+enum cvn_error sio_target_emit(struct sio_op *op, const char *event, cvn_args args,
+                               const struct sio_request_end *end)
+{
+    const struct sio_server *server = op->nsp->server;
+    enum cvn_error error;
+    uint64_t ack_id;
+    if (sio_outgoing_is_heard(op->nsp) || sio_adapter_leaves_node(op)) {
+        op->event = event;
+        op->args = args;
+    }
+    if (end == NULL && sio_recovery_is_on(server))
+        return sio_recovery_emit(op, event, args, op->conflate);
+    if (end != NULL) {
+        error = sio_request_number(op, &ack_id);
+        if (error != CVN_OK)
+            return error;
+    }
+    error = sio_encode_event(sio_namespace_name(op->nsp), event, end != NULL ? &ack_id : NULL, args,
+                             &server->options.emits, &op->frames);
+    if (error != CVN_OK)
+        return error;
+    if (op->flags & CVN_VOLATILE)
+        sio_frames_set_volatile(&op->frames);
+    if (op->flags & CVN_NO_COMPRESS)
+        sio_frames_set_no_compress(&op->frames);
+    if (op->conflate != NULL &&
+        !sio_frames_set_conflate(&op->frames, sio_namespace_name(op->nsp), cvn_str(op->conflate)))
+        error = CVN_ERR_ARGUMENT;
+    else
+        error = end != NULL ? sio_request_begin(op, end) : publish(op);
+    sio_frames_release(&op->frames);
+    return error;
+}
+
 static enum cvn_error emit(const cvn_target *target, const char *event, cvn_args args,
                            uint32_t timeout_ms, const struct sio_request_end *end)
 {
@@ -107,35 +141,9 @@ static enum cvn_error emit(const cvn_target *target, const char *event, cvn_args
         error = CVN_ERR_ARGUMENT;
     if (error != CVN_OK)
         goto out;
-    if (sio_outgoing_is_heard(op.nsp)) {
-        op.event = event;
-        op.args = args;
-    }
-    if (end == NULL && sio_recovery_is_on(op.nsp->server)) {
-        error = sio_recovery_emit(&op, event, args, target->conflate);
-        goto out;
-    }
-    uint64_t ack_id;
-    if (end != NULL) {
-        op.timeout_ms = timeout_ms;
-        error = sio_request_number(&op, &ack_id);
-        if (error != CVN_OK)
-            goto out;
-    }
-    error = sio_encode_event(sio_namespace_name(op.nsp), event, end != NULL ? &ack_id : NULL, args,
-                             &op.nsp->server->options.emits, &op.frames);
-    if (error != CVN_OK)
-        goto out;
-    if (op.flags & CVN_VOLATILE)
-        sio_frames_set_volatile(&op.frames);
-    if (op.flags & CVN_NO_COMPRESS)
-        sio_frames_set_no_compress(&op.frames);
-    if (target->conflate != NULL &&
-        !sio_frames_set_conflate(&op.frames, sio_namespace_name(op.nsp), cvn_str(target->conflate)))
-        error = CVN_ERR_ARGUMENT;
-    else
-        error = end != NULL ? sio_request_begin(&op, end) : publish(&op);
-    sio_frames_release(&op.frames);
+    op.timeout_ms = timeout_ms;
+    op.conflate = target->conflate;
+    error = sio_target_emit(&op, event, args, end);
 out:
     release_names(&names);
     return error;
@@ -159,7 +167,7 @@ static enum cvn_error emit_to_children(const cvn_target *target, const char *eve
 {
     struct emit_to_child what = {*target, event, args};
     struct sio_frames checked;
-    enum cvn_error error = check_sendable(target->nsp);
+    enum cvn_error error = sio_target_check(target->nsp);
     if (error == CVN_OK)
         error = event == NULL ? CVN_ERR_ARGUMENT
                               : sio_encode_event(sio_namespace_name(target->nsp), event, NULL, args,
