@@ -208,7 +208,7 @@ static void answer_nobody(struct sio_server *server, const cvn_cluster_op *op)
     if (asker == NULL)
         return;
     if (op->type == CVN_CLUSTER_EMIT)
-        sio_asker_tell_count(server, asker, 0);
+        sio_asker_tell_count(server, asker, CVN_OK, 0);
     else if (op->type == CVN_CLUSTER_FETCH)
         sio_asker_tell_sockets(server, asker, CVN_OK, &nobody);
     else if (op->type == CVN_CLUSTER_SERVER_EMIT)

@@ -26,10 +26,12 @@ static enum cvn_error respond(struct sio_server *server, const struct sio_asker 
     return server->adapter->respond(server->adapter, answer);
 }
 
-void sio_asker_tell_count(struct sio_server *server, const struct sio_asker *asker, size_t count)
+void sio_asker_tell_count(struct sio_server *server, const struct sio_asker *asker,
+                          enum cvn_error error, size_t count)
 {
     respond(server, asker,
-            &(cvn_cluster_answer){.type = CVN_CLUSTER_CLIENT_COUNT, .client_count = count});
+            &(cvn_cluster_answer){
+                .type = CVN_CLUSTER_CLIENT_COUNT, .error = error, .client_count = count});
 }
 
 void sio_asker_tell_ack(struct sio_server *server, const struct sio_asker *asker,

@@ -16,8 +16,9 @@ struct sio_asker {
 /* To be freed with mem_free; NULL when memory has run out. */
 struct sio_asker *sio_asker_new(cvn_slice node, cvn_slice request);
 
-/* So many of our sockets were asked. */
-void sio_asker_tell_count(struct sio_server *server, const struct sio_asker *asker, size_t count);
+/* So many of our sockets were asked; an error when that is not all. */
+void sio_asker_tell_count(struct sio_server *server, const struct sio_asker *asker,
+                          enum cvn_error error, size_t count);
 /* What one of them answered, or why it did not. */
 void sio_asker_tell_ack(struct sio_server *server, const struct sio_asker *asker,
                         enum cvn_error error, const char *socket_id, cvn_args args);

@@ -31,6 +31,7 @@ struct sio_request {
     size_t count, bytes; /* in either list */
     size_t failed;       /* settled without an answer, and the asker does not know yet */
     enum cvn_error failure;
+    enum cvn_error count_error; /* a worker could not ask its sockets */
 };
 
 /* From a worker, or from a thread that has heard of another node, to the home of a request. */
@@ -210,7 +211,7 @@ static void tell_asker(struct sio_request *request)
     if (request->workers_left > 0 || request->type == SIO_OP_FETCH)
         return;
     if (!request->is_counted)
-        sio_asker_tell_count(server, asker, request->asked);
+        sio_asker_tell_count(server, asker, request->count_error, request->asked);
     request->is_counted = true;
     LIST_FOR_EACH (node, &request->answers) {
         const struct sio_answer *answer = CONTAINER_OF(node, struct sio_answer, link);
@@ -234,6 +235,8 @@ static void take_reply(struct sio_worker *home, struct reply *reply)
         request->workers_left--;
     else if (reply->is_first && request->peers_left > 0)
         request->peers_left--; /* one that was not expected is as welcome */
+    if (reply->is_first && reply->settled == 0 && reply->error != CVN_OK)
+        request->count_error = reply->error;
     request->asked += reply->asked;
     request->settled += reply->settled;
     if (request->error == CVN_OK)
