@@ -1,10 +1,13 @@
 /*
  * The mailbox of a worker: a stack that posters push on with compare-and-swap and the worker takes whole, then
  * turns around, so that mail of one poster arrives in order. Only the poster that finds the stack empty wakes
- * the loop. A closed mailbox holds a sentinel; whoever meets it discards its mail.
+ * the loop. A turn delivers so much and no more: threads that post faster than the worker delivers make a queue, but do not keep
+ * the worker from its sockets, its timers and its end. A closed mailbox holds a sentinel; whoever meets it discards its mail.
  */
 #include "net/net_internal.h"
 #include <sched.h>
+
+#define MAX_A_TURN 1024
 
 static struct mail closed_mark;
 
@@ -21,25 +24,36 @@ static struct mail *take_in_order(struct mailbox *mailbox, struct mail *leave)
     return ordered;
 }
 
+/* The oldest of the mail that was taken. */
+static struct mail *next_taken(struct mailbox *mailbox)
+{
+    struct mail *mail = mailbox->taken;
+    mailbox->taken = atomic_load_explicit(&mail->next, memory_order_relaxed);
+    return mail;
+}
+
 static void on_wake(uv_async_t *wake)
 {
     struct worker *worker = wake->data;
     worker_enter(worker);
-    mailbox_deliver(worker);
+    mailbox_deliver(worker, MAX_A_TURN);
     if (atomic_load(&worker->stop_asked))
         worker_on_stop(worker);
 }
 
-void mailbox_deliver(struct worker *worker)
+void mailbox_deliver(struct worker *worker, unsigned most)
 {
+    struct mailbox *mailbox = &worker->mailbox;
     if (worker->stopping)
         return;
-    struct mail *mail = take_in_order(&worker->mailbox, NULL);
-    while (mail != NULL) {
-        struct mail *next = atomic_load_explicit(&mail->next, memory_order_relaxed);
+    if (mailbox->taken == NULL)
+        mailbox->taken = take_in_order(mailbox, NULL);
+    for (unsigned i = 0; i < most && mailbox->taken != NULL; i++) {
+        struct mail *mail = next_taken(mailbox);
         mail->deliver(mail, worker);
-        mail = next;
     }
+    if (mailbox->taken != NULL)
+        uv_async_send(&mailbox->wake);
 }
 
 int mailbox_init(struct mailbox *mailbox, struct worker *worker)
@@ -51,12 +65,15 @@ int mailbox_init(struct mailbox *mailbox, struct worker *worker)
 
 void mailbox_close(struct mailbox *mailbox)
 {
-    struct mail *mail = take_in_order(mailbox, &closed_mark);
-    while (mail != NULL) {
-        struct mail *next = atomic_load_explicit(&mail->next, memory_order_relaxed);
-        mail->discard(mail);
-        mail = next;
-    }
+    struct mail *later = take_in_order(mailbox, &closed_mark);
+    do {
+        while (mailbox->taken != NULL) {
+            struct mail *mail = next_taken(mailbox);
+            mail->discard(mail);
+        }
+        mailbox->taken = later;
+        later = NULL;
+    } while (mailbox->taken != NULL);
     /* A caller may close its loop next: whoever found the box empty has to be done with waking it. */
     while (atomic_load(&mailbox->posters) != 0)
         sched_yield();

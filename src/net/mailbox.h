@@ -20,6 +20,7 @@ struct mail {
 
 struct mailbox {
     _Atomic(struct mail *) head;
+    struct mail *taken;  /* the worker's: out of the stack, in order, not delivered yet */
     atomic_uint posters; /* inside worker_post just now; counted on a caller's loop only */
     uv_async_t wake;
 };
@@ -28,8 +29,8 @@ struct mailbox {
 
 /* A libuv error, or 0. */
 int mailbox_init(struct mailbox *mailbox, struct worker *worker);
-/* Delivers what has come; on the worker. */
-void mailbox_deliver(struct worker *worker);
+/* Delivers what has come, so many at most; the rest in a later turn. On the worker. */
+void mailbox_deliver(struct worker *worker, unsigned most);
 /* Discards what waits and whatever is posted from now on. When it returns nobody touches the handle any
  * more, which stays for the worker to close. */
 void mailbox_close(struct mailbox *mailbox);

@@ -35,7 +35,7 @@ void worker_enter(struct worker *worker)
     /* What this thread posted while it was not known to be ours comes before what it now hands over
      * directly. */
     if (is_new && !worker->owns_loop)
-        mailbox_deliver(worker);
+        mailbox_deliver(worker, UINT_MAX);
 }
 
 static void on_idle(uv_idle_t *idle)

@@ -1,7 +1,7 @@
 // What options add to HTTP answers, on the contract sio-flow: the session cookie, as the reference sets it, and what CORS tells.
 import assert from "node:assert/strict";
 import { describe, it, before, after } from "node:test";
-import { RawSocket } from "./support/raw.mjs";
+import { exchange, RawSocket } from "./support/raw.mjs";
 import { once, startContract } from "./support/server.mjs";
 
 describe("options that answers show", () => {
@@ -14,15 +14,15 @@ describe("options that answers show", () => {
   after(() => server.stop());
 
   it("a cookie with the session's id, where one opens over polling", async () => {
-    const open = await fetch(polling);
-    const { sid } = JSON.parse((await open.text()).slice(1));
-    assert.deepEqual(open.headers.getSetCookie(), [`sid=${sid}; Max-Age=3600; Path=/; HttpOnly; SameSite=Lax`]);
-    const post = await fetch(`${polling}&sid=${sid}`, { method: "POST", body: "40" });
-    assert.deepEqual(post.headers.getSetCookie(), []);
-    const poll = await fetch(`${polling}&sid=${sid}`);
-    assert.deepEqual(poll.headers.getSetCookie(), []);
-    const refused = await fetch(`${polling}&sid=none`);
-    assert.deepEqual(refused.headers.getSetCookie(), []);
+    const open = await exchange(polling);
+    const { sid } = JSON.parse(open.text.slice(1));
+    assert.deepEqual(open.cookies, [`sid=${sid}; Max-Age=3600; Path=/; HttpOnly; SameSite=Lax`]);
+    const post = await exchange(`${polling}&sid=${sid}`, { method: "POST", body: "40" });
+    assert.deepEqual([post.status, post.cookies], [200, []]);
+    const poll = await exchange(`${polling}&sid=${sid}`);
+    assert.deepEqual([poll.status, poll.cookies], [200, []]);
+    const refused = await exchange(`${polling}&sid=none`);
+    assert.deepEqual([refused.status, refused.cookies], [400, []]);
     const socket = RawSocket.engine(server.url, "/socket.io/");
     const [answer] = await once(socket.ws, "upgrade");
     assert.equal(answer.headers["set-cookie"], undefined);

@@ -1,8 +1,27 @@
 // The protocols by hand: HTTP long-polling with fetch, WebSockets with ws, TCP with net. For tests that a well-behaved client cannot
 // be made to run.
+import http from "node:http";
 import net from "node:net";
 import { WebSocket } from "ws";
 import { once, within } from "./server.mjs";
+
+/** One request and its whole answer; `cookies` are its Set-Cookie lines, which fetch of Node 18 cannot tell apart. */
+export function exchange(url, { method = "GET", headers = {}, body } = {}) {
+  const answered = new Promise((resolve, reject) => {
+    const request = http.request(url, { method, headers, agent: false }, (answer) => {
+      let text = "";
+      answer.setEncoding("utf8");
+      answer.on("data", (piece) => (text += piece));
+      answer.on("error", reject);
+      answer.on("end", () =>
+        resolve({ status: answer.statusCode, headers: answer.headers, cookies: answer.headers["set-cookie"] ?? [], text }),
+      );
+    });
+    request.on("error", reject);
+    request.end(body);
+  });
+  return within(answered, "an answer");
+}
 
 /** One polling session by hand. */
 export class Polling {

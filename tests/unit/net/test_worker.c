@@ -75,6 +75,32 @@ static void test_mail_keeps_each_posters_order(void **state)
     free(inbox.letters);
 }
 
+/* Whoever posts without end does not keep the worker from its other work; what is left at its end is discarded. */
+static void test_much_mail_takes_several_turns(void **state)
+{
+    struct rig rig;
+    (void)state;
+    rig_start(&rig);
+    struct inbox inbox = {.worker = &rig.worker};
+    inbox.letters = calloc((size_t)2 * LETTERS, sizeof *inbox.letters);
+    assert_non_null(inbox.letters);
+    struct poster poster = {.index = 0, .inbox = &inbox};
+    post_all(&poster);
+    rig_turns(&rig, 1);
+    assert_true(inbox.delivered > 0);
+    unsigned a_turn = inbox.delivered;
+    assert_true(a_turn < LETTERS / 2);
+    poster.index = 1;
+    post_all(&poster); /* behind the first, not between */
+    rig_turns(&rig, 1);
+    assert_int_equal(inbox.delivered, 2 * a_turn);
+    assert_int_equal(inbox.next[1], 0);
+    rig_end(&rig);
+    assert_int_equal(inbox.delivered + inbox.discarded, 2 * LETTERS);
+    assert_true(inbox.discarded > 0);
+    free(inbox.letters);
+}
+
 static void test_mail_after_the_end_is_discarded(void **state)
 {
     struct rig rig;
@@ -461,6 +487,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_mail_keeps_each_posters_order),
+        cmocka_unit_test(test_much_mail_takes_several_turns),
         cmocka_unit_test(test_mail_after_the_end_is_discarded),
         cmocka_unit_test(test_deferred_tasks),
         cmocka_unit_test(test_the_loop_wakes_for_timers),

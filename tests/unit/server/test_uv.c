@@ -3,6 +3,8 @@
  * the test's; blocking clients judge it from outside.
  */
 #include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <uv.h>
 #include <convene/uv.h>
 #include "base/mem.h"
@@ -293,23 +295,37 @@ static void test_two_servers_on_one_loop(void **state)
 
 /* --- Ending --- */
 
+static atomic_uint turns; /* of the loop that is turned by hand */
+
+static void turn(struct program *program)
+{
+    uv_run(&program->loop, UV_RUN_NOWAIT);
+    atomic_fetch_add(&turns, 1);
+}
+
 /* Turns by hand until somebody has said it. */
 static void turn_until(struct program *program, const char *expected)
 {
     for (;;) {
-        uv_run(&program->loop, UV_RUN_NOWAIT);
+        turn(program);
         if (is_readable(notes[0], 0) && strcmp(next_note(), expected) == 0)
             return;
     }
 }
 
+/* Some in every turn: a thread that emits without end outruns any loop. */
 static void *emit_until_the_end(void *data)
 {
     const struct program *program = data;
     cvn_target everybody = {.nsp = cvn_of(program->server, "/")};
-    while (cvn_emit(&everybody, "noise", cvn_json("")) == CVN_OK)
-        ;
-    return NULL;
+    for (;;) {
+        unsigned seen = atomic_load(&turns);
+        for (int i = 0; i < 50; i++)
+            if (cvn_emit(&everybody, "noise", cvn_json("")) != CVN_OK)
+                return NULL;
+        while (atomic_load(&turns) == seen)
+            sched_yield();
+    }
 }
 
 /* The loop may be closed as soon as the server has left it, whoever emits just then. */
@@ -325,10 +341,11 @@ static void test_others_emit_while_it_stops(void **state)
         for (int j = 0; j < 2; j++)
             assert_int_equal(pthread_create(&threads[j], NULL, emit_until_the_end, &program), 0);
         for (int j = 0; j < 3; j++)
-            uv_run(&program.loop, UV_RUN_NOWAIT);
+            turn(&program);
         cvn_server_stop(server);
         turn_until(&program, "stopped 1");
         program_end_by_hand(&program);
+        atomic_fetch_add(&turns, 1); /* who waits finds the end */
         for (int j = 0; j < 2; j++)
             pthread_join(threads[j], NULL);
         cvn_server_free(server);
