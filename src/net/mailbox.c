@@ -46,13 +46,20 @@ void mailbox_deliver(struct worker *worker, unsigned most)
     struct mailbox *mailbox = &worker->mailbox;
     if (worker->stopping)
         return;
-    if (mailbox->taken == NULL)
-        mailbox->taken = take_in_order(mailbox, NULL);
-    for (unsigned i = 0; i < most && mailbox->taken != NULL; i++) {
+    bool has_looked = false; /* into the stack: once a turn */
+    for (unsigned i = 0; i < most; i++) {
+        if (mailbox->taken == NULL && !has_looked) {
+            mailbox->taken = take_in_order(mailbox, NULL);
+            has_looked = true;
+        }
+        if (mailbox->taken == NULL)
+            break;
         struct mail *mail = next_taken(mailbox);
         mail->deliver(mail, worker);
     }
-    if (mailbox->taken != NULL)
+    /* Whoever posted on a stack that was not empty has woken nobody, and the wake-up of who did may have been this one. */
+    if (mailbox->taken != NULL ||
+        atomic_load_explicit(&mailbox->head, memory_order_acquire) != NULL)
         uv_async_send(&mailbox->wake);
 }
 
