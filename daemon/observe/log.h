@@ -1,0 +1,41 @@
+/*
+ * The log: one line an entry on standard error, a JSON object or, on a terminal, something nice to read. Any thread; an entry is one write().
+ *
+ *     log_entry(LOG_WARN, "a token was refused", LOG_TEXT("code", code), LOG_USER(principal->user_id), LOG_NUMBER("after_ms", 12), LOG_END);
+ */
+#ifndef OBSERVE_LOG_H
+#define OBSERVE_LOG_H
+
+#include "config/config.h"
+#include <convene/convene.h>
+
+enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
+
+struct log_field {
+    const char *name; /* NULL ends the list */
+    const char *text; /* NULL: `number` counts; text of any bytes, escaped here */
+    int64_t number;
+};
+#define LOG_TEXT(name, value)   ((struct log_field){(name), (value) ? (value) : "", 0})
+#define LOG_NUMBER(name, value) ((struct log_field){(name), NULL, (int64_t)(value)})
+#define LOG_USER(user_id)       LOG_TEXT("user", user_id)
+#define LOG_NSP(nsp)            LOG_TEXT("namespace", nsp)
+#define LOG_EVENT(event)        LOG_TEXT("event", event)
+#define LOG_CORRELATION(id)     LOG_TEXT("correlation_id", id)
+#define LOG_END                 ((struct log_field){NULL, NULL, 0})
+
+void log_configure(const struct config *config); /* level (again on reload) and format */
+void log_set_level(enum log_level level);
+bool log_is_on(enum log_level level);
+/* Fields that are empty texts are left out. */
+#define log_entry(level, message, ...)                                                             \
+    log_write((level), (message), (const struct log_field[]){__VA_ARGS__})
+void log_write(enum log_level level, const char *message, const struct log_field *fields);
+/* For cvn_options.log. */
+void log_from_library(enum cvn_log_level level, const char *message, void *data);
+
+/* A correlation id: X-Request-ID of the request when it is sane (up to 64 of [A-Za-z0-9._-]), else a new random one. */
+#define CORRELATION_ID_SIZE 65
+void correlation_id_take(cvn_slice request_id, char ret[CORRELATION_ID_SIZE]);
+
+#endif
