@@ -423,6 +423,21 @@ void *cvn_socket_data(const cvn_socket *socket)
     return socket->data;
 }
 
+uint64_t cvn_socket_connection(const cvn_socket *socket)
+{
+    return socket->handshake->connection;
+}
+
+void cvn_socket_set_connection_data(cvn_socket *socket, void *data, void (*destroy)(void *data))
+{
+    sio_handshake_set_data(socket->handshake, data, destroy);
+}
+
+void *cvn_socket_connection_data(const cvn_socket *socket)
+{
+    return socket->handshake->data;
+}
+
 enum cvn_error cvn_socket_set_attributes(cvn_socket *socket, const char *json)
 {
     cvn_slice text = cvn_str(json);
