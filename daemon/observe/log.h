@@ -1,5 +1,7 @@
 /*
- * The log: one line an entry on standard error, a JSON object or, on a terminal, something nice to read. Any thread; an entry is one write().
+ * The log: one line an entry on standard error, a JSON object or, on a terminal, something nice to read. Any thread; an entry is one
+ * write() of at most LOG_MAX_ENTRY bytes, which is what a pipe takes in one piece, so entries never mix. What makes an entry longer is
+ * cut, and the entry says so.
  *
  *     log_entry(LOG_WARN, "a token was refused", LOG_TEXT("code", code), LOG_USER(principal->user_id), LOG_NUMBER("after_ms", 12), LOG_END);
  */
@@ -10,6 +12,8 @@
 #include <convene/convene.h>
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
+
+#define LOG_MAX_ENTRY 4096
 
 struct log_field {
     const char *name; /* NULL ends the list */
@@ -27,10 +31,15 @@ struct log_field {
 void log_configure(const struct config *config); /* level (again on reload) and format */
 void log_set_level(enum log_level level);
 bool log_is_on(enum log_level level);
+/* "debug", "info", "warn" ("warning"), "error"; false for others. */
+bool log_parse_level(cvn_slice name, enum log_level *ret);
+const char *log_level_name(enum log_level level);
+/* Entries that standard error would not take. */
+uint64_t log_lost(void);
 /* Fields that are empty texts are left out. */
 #define log_entry(level, message, ...)                                                             \
-    log_write((level), (message), (const struct log_field[]){__VA_ARGS__})
-void log_write(enum log_level level, const char *message, const struct log_field *fields);
+    log_entry_write((level), (message), (const struct log_field[]){__VA_ARGS__})
+void log_entry_write(enum log_level level, const char *message, const struct log_field *fields);
 /* For cvn_options.log. */
 void log_from_library(enum cvn_log_level level, const char *message, void *data);
 
