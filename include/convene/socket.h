@@ -31,6 +31,9 @@ CVN_API bool cvn_socket_recovered(const cvn_socket *socket);
 /** In a middleware: the socket shall start anew, with a new id and nothing of the lost session,
  * which ends. For a client that comes back as somebody else. */
 CVN_API void cvn_decline_recovery(cvn_socket *socket);
+/** A number of its connection, which the sockets of one client in several namespaces share. No other
+ * connection of this server has had it or will; 0 once it has gone. */
+CVN_API uint64_t cvn_socket_connection(const cvn_socket *socket);
 /** "polling" or "websocket", as of now. */
 CVN_API const char *cvn_socket_transport(const cvn_socket *socket);
 

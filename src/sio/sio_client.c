@@ -7,6 +7,7 @@
 #include "sio/sio_client.h"
 #include "sio/sio_dynamic.h"
 #include "sio/sio_msgpack.h"
+#include "sio/sio_observe.h"
 #include "sio/sio_recovery.h"
 #include "base/mem.h"
 #include <time.h>
@@ -306,7 +307,9 @@ static void on_open(struct eio_session *session, const struct http_request *requ
               worker->server->options.connect_timeout_ms);
     eio_session_set_owner(session, client);
     count(&worker->connections, 1);
-    atomic_fetch_add_explicit(&worker->connections_total, 1, memory_order_relaxed);
+    client->number =
+        atomic_fetch_add_explicit(&worker->connections_total, 1, memory_order_relaxed) + 1;
+    client->number += (uint64_t)worker->worker->index << 40;
     if (eio_session_transport(session) == EIO_POLLING)
         count(&worker->polling, 1);
 }
@@ -331,8 +334,14 @@ static void on_message(struct eio_session *session, char *data, size_t size, boo
 static void on_upgrade(struct eio_session *session)
 {
     struct sio_client *client = eio_session_owner(session);
-    if (client != NULL)
-        count(&client->worker->polling, -1);
+    if (client == NULL)
+        return;
+    count(&client->worker->polling, -1);
+    LIST_FOR_EACH (node, &client->sockets) {
+        struct cvn_socket *socket = CONTAINER_OF(node, struct cvn_socket, client_link);
+        if (socket->state == SIO_SOCKET_CONNECTED && sio_is_observed(socket->local->nsp))
+            sio_observe_upgrade(socket);
+    }
 }
 
 /* Whether the connection was lost rather than ended on purpose or for misbehaving. */

@@ -11,6 +11,7 @@ struct sio_client {
     struct sio_worker *worker;
     struct eio_session *session;
     struct sio_handshake *handshake;
+    uint64_t number; /* no other connection of the server has it */
     struct list
         sockets; /* of struct cvn_socket; those that the server disconnected stay until joined anew */
     unsigned socket_count;
