@@ -33,6 +33,7 @@
 #include <convene/sockets.h>
 #include <convene/adapter.h>
 #include <convene/serverside.h>
+#include <convene/observe.h>
 #include <convene/http.h>
 
 #endif
