@@ -214,7 +214,7 @@ static bool submit(struct store *store, struct store_queue *queue, store_fn fn, 
         return false;
     *job = (struct store_job){.fn = fn, .done = done, .data = data, .worker = -1};
     if (store->server != NULL)
-        job->worker = cvn_current_worker(store->server);
+        job->worker = (int)cvn_worker_index(store->server);
     atomic_fetch_add(&store->waiting, 1);
     if (store_queue_push(queue, job))
         return true;

@@ -492,7 +492,7 @@ struct asked {
 static void on_asked_done(enum store_result result, void *data)
 {
     struct asked *asked = data;
-    asked->worker = cvn_current_worker(asked->server);
+    asked->worker = (int)cvn_worker_index(asked->server);
     asked->thread = pthread_self();
     on_job_done(result, &asked->job);
 }
@@ -528,7 +528,7 @@ static void test_answers_on_the_worker(void **state)
     memset(asked, 0, sizeof asked);
     gate_open(&gate);
     assert_int_equal(cvn_server_start(server), CVN_OK);
-    assert_int_equal(cvn_current_worker(server), -1);
+    assert_int_equal((int)cvn_worker_index(server), -1);
     for (int i = 0; i < JOBS; i++) {
         asked[i] = (struct asked){
             .job = {.number = i, .gate = &gate}, .store = store, .server = server, .worker = -2};

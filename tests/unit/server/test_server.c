@@ -175,7 +175,7 @@ static void on_posted(void *data)
 {
     struct posted *posted = data;
     posted->thread = pthread_self();
-    note("posted %u on %d", posted->index, cvn_current_worker(posted->server));
+    note("posted %u on %d", posted->index, (int)cvn_worker_index(posted->server));
 }
 
 static void test_post(void **state)
@@ -183,9 +183,9 @@ static void test_post(void **state)
     cvn_server *server = server_new(2);
     struct posted posted[2] = {{server, 0, pthread_self()}, {server, 1, pthread_self()}};
     (void)state;
-    assert_int_equal(cvn_current_worker(server), -1);
+    assert_int_equal((int)cvn_worker_index(server), -1);
     server_start(server);
-    assert_int_equal(cvn_current_worker(server), -1);
+    assert_int_equal((int)cvn_worker_index(server), -1);
     assert_int_equal(cvn_post(server, 2, on_posted, NULL), CVN_ERR_ARGUMENT);
     for (unsigned i = 0; i < 2; i++) {
         char expected[32];
