@@ -1,7 +1,9 @@
 /* The public JSON helpers and the text builder: thin covers over base/. Pure; any thread. */
 #include <convene/convene.h>
+#include <math.h>
 #include <stdarg.h>
 #include "base/mem.h"
+#include "base/number.h"
 #include "sio/sio_remote.h"
 
 struct cvn_text {
@@ -40,6 +42,43 @@ bool cvn_json_integer(cvn_slice value, uint64_t *ret)
     if (json_type(value) != JSON_NUMBER || !json_to_u64(value, &number) || number >= (1ULL << 53))
         return false;
     *ret = number;
+    return true;
+}
+
+bool cvn_json_whole(cvn_slice value, int64_t *ret)
+{
+    return json_type(value) == JSON_NUMBER && number_whole_from_json(value, ret);
+}
+
+bool cvn_json_number(cvn_slice value, double *ret)
+{
+    double number = json_type(value) == JSON_NUMBER ? number_from_json(value) : INFINITY;
+    if (isinf(number))
+        return false;
+    *ret = number;
+    return true;
+}
+
+bool cvn_json_is_valid(cvn_slice text, unsigned max_depth)
+{
+    return json_is_valid(text, max_depth < JSON_MAX_DEPTH ? max_depth : JSON_MAX_DEPTH);
+}
+
+bool cvn_json_next(cvn_slice container, size_t *cursor, cvn_slice *ret_key, cvn_slice *ret_value)
+{
+    enum json_type type = json_type(container);
+    if (type != JSON_ARRAY && type != JSON_OBJECT)
+        return false;
+    cvn_slice inside = json_inside(container), key = {NULL, 0};
+    size_t begin = (size_t)(inside.data - container.data);
+    size_t done = *cursor > begin ? *cursor - begin : 0;
+    cvn_slice rest = {inside.data + done, inside.size - done};
+    if (type == JSON_OBJECT ? !json_next_member(&rest, &key, ret_value)
+                            : !json_next(&rest, ret_value))
+        return false;
+    *cursor = (size_t)(rest.data - container.data);
+    if (ret_key != NULL)
+        *ret_key = key;
     return true;
 }
 

@@ -33,6 +33,9 @@
 #include <convene/sockets.h>
 #include <convene/adapter.h>
 #include <convene/serverside.h>
+#include <convene/observe.h>
 #include <convene/http.h>
+#include <convene/worker.h>
+#include <convene/timer.h>
 
 #endif

@@ -65,6 +65,20 @@ CVN_API bool cvn_json_string(cvn_slice value, char *ret, size_t size);
 /** A whole number of 0..2^53-1. */
 CVN_API bool cvn_json_integer(cvn_slice value, uint64_t *ret);
 
+/** A whole number of -2^53..2^53, however it is written (1e3, 5.0). */
+CVN_API bool cvn_json_whole(cvn_slice value, int64_t *ret);
+/** A number that a double can hold. False for anything else. */
+CVN_API bool cvn_json_number(cvn_slice value, double *ret);
+
+/** Whether `text` is exactly one JSON value, in UTF-8, nested at most `max_depth` deep (at most
+ * 1024). For text from elsewhere; that of events is valid. */
+CVN_API bool cvn_json_is_valid(cvn_slice text, unsigned max_depth);
+/** Walks a valid array or object from *cursor = 0: the next value, and its key, raw with its quotes
+ * (NULL: not wanted; an empty slice in an array). False at the end, and at once for other values.
+ * Linear, whatever the size. */
+CVN_API bool cvn_json_next(cvn_slice container, size_t *cursor, cvn_slice *ret_key,
+                           cvn_slice *ret_value);
+
 /** Text that is being built: grows by itself, up to a maximum. */
 typedef struct cvn_text cvn_text;
 

@@ -21,6 +21,10 @@ CVN_API cvn_namespace *cvn_socket_namespace(const cvn_socket *socket);
 CVN_API cvn_server *cvn_socket_server(const cvn_socket *socket);
 /** Index of its worker, for cvn_post. Any thread. */
 CVN_API unsigned cvn_socket_worker(const cvn_socket *socket);
+/** A number that the sockets of one connection share, in whatever namespaces they are, and that no
+ * other connection of the process has or had. Not 0. A client that comes back comes by a new
+ * connection. Any thread. */
+CVN_API uint64_t cvn_socket_connection(const cvn_socket *socket);
 /** From the last middleware's yes until it is about to leave. */
 CVN_API bool cvn_socket_is_connected(const cvn_socket *socket);
 /** Whether it has recovered the session of an earlier connection: its id, rooms, attributes and
@@ -82,6 +86,16 @@ CVN_API void cvn_socket_handshake_json(const cvn_socket *socket, cvn_text *text)
 CVN_API void cvn_socket_set_data(cvn_socket *socket, void *data, void (*destroy)(void *data));
 /** The pointer that was set last; NULL before. */
 CVN_API void *cvn_socket_data(const cvn_socket *socket);
+
+/** Replaces the pointer that all sockets of its connection share, in whatever namespaces they are;
+ * the old one is given to its destructor. Set in a middleware, it is there for those of the client's
+ * next namespaces. `destroy` (may be NULL) runs when the connection has ended and the last of its
+ * sockets has been freed (see cvn_socket_ref), on the thread that drops the last reference. A
+ * recovered socket has the data of its new connection. */
+CVN_API void cvn_socket_set_connection_data(cvn_socket *socket, void *data,
+                                            void (*destroy)(void *data));
+/** The pointer that was set last by any socket of its connection; NULL before. */
+CVN_API void *cvn_socket_connection_data(const cvn_socket *socket);
 
 /** One JSON value that describes the socket to others ("{}" at first): what the reference server
  * calls socket.data. cvn_fetch_sockets shows it, on every worker. Copied. CVN_ERR_JSON,

@@ -7,6 +7,7 @@
 #include "sio/sio_client.h"
 #include "sio/sio_dynamic.h"
 #include "sio/sio_msgpack.h"
+#include "sio/sio_observe.h"
 #include "sio/sio_recovery.h"
 #include "base/mem.h"
 #include <time.h>
@@ -331,8 +332,14 @@ static void on_message(struct eio_session *session, char *data, size_t size, boo
 static void on_upgrade(struct eio_session *session)
 {
     struct sio_client *client = eio_session_owner(session);
-    if (client != NULL)
-        count(&client->worker->polling, -1);
+    if (client == NULL)
+        return;
+    count(&client->worker->polling, -1);
+    LIST_FOR_EACH (node, &client->sockets) {
+        struct cvn_socket *socket = CONTAINER_OF(node, struct cvn_socket, client_link);
+        if (socket->state == SIO_SOCKET_CONNECTED && sio_is_observed(socket->local->nsp))
+            sio_observe_upgrade(socket);
+    }
 }
 
 /* Whether the connection was lost rather than ended on purpose or for misbehaving. */

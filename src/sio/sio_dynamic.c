@@ -334,6 +334,21 @@ enum cvn_error sio_dynamic_each(struct cvn_namespace *parent,
     return error;
 }
 
+enum cvn_error sio_dynamic_each_child(struct sio_server *server,
+                                      enum cvn_error (*fn)(struct cvn_namespace *child, void *data),
+                                      void *data)
+{
+    enum cvn_error error = CVN_OK;
+    if (server->dynamic == NULL || !server->started)
+        return CVN_OK;
+    for (size_t i = 0; i < server->dynamic->parent_count; i++) {
+        enum cvn_error failure = sio_dynamic_each(server->dynamic->parents[i], fn, data);
+        if (error == CVN_OK)
+            error = failure;
+    }
+    return error;
+}
+
 /* --- For the application --- */
 
 cvn_slice cvn_connect_auth(const cvn_connect_request *request)

@@ -40,6 +40,11 @@ enum cvn_error sio_dynamic_each(struct cvn_namespace *parent,
                                 enum cvn_error (*fn)(struct cvn_namespace *child, void *data),
                                 void *data);
 
+/* The same for the children of all parents. */
+enum cvn_error sio_dynamic_each_child(struct sio_server *server,
+                                      enum cvn_error (*fn)(struct cvn_namespace *child, void *data),
+                                      void *data);
+
 /* Gives up the server's part: parents, and what no child needs. NULL server->dynamic is fine. */
 void sio_dynamic_release(struct sio_server *server);
 

@@ -3,6 +3,7 @@
  * acknowledgements that were put off, which any thread may send.
  */
 #include "sio/sio_client.h"
+#include "sio/sio_observe.h"
 #include "sio/sio_outgoing.h"
 #include "sio/sio_recovery.h"
 #include "base/mem.h"
@@ -67,6 +68,8 @@ void sio_socket_on_event(struct cvn_socket *socket, const struct sio_packet *pac
     cvn_socket_ref(socket); /* a handler may end it */
     const struct sio_handlers_set *handlers = socket->local->nsp->handlers;
     if (passes_filters(socket, &handlers->filters, &event)) {
+        if (sio_is_observed(socket->local->nsp))
+            sio_observe_event(socket, &event);
         run_handlers(socket, &handlers->any, &event);
         run_handlers(socket, sio_handlers_of_event(handlers, event.name), &event);
     }

@@ -22,6 +22,7 @@ struct sio_handshake *sio_handshake_new(const struct http_head *head, const char
                                         bool secure, int64_t issued_ms)
 {
     cvn_slice peer = cvn_str(address);
+    static atomic_uint_fast64_t last_connection;
     size_t fields = 0;
     for (size_t i = 0; i < head->field_count; i++)
         fields += head->fields[i].name.size + head->fields[i].value.size + 2;
@@ -30,6 +31,10 @@ struct sio_handshake *sio_handshake_new(const struct http_head *head, const char
     if (handshake == NULL)
         return NULL;
     atomic_init(&handshake->refs, 1);
+    handshake->connection =
+        atomic_fetch_add_explicit(&last_connection, 1, memory_order_relaxed) + 1;
+    handshake->data = NULL;
+    handshake->destroy_data = NULL;
     handshake->secure = secure;
     handshake->issued_ms = issued_ms;
     handshake->cross_domain = http_head_get(head, SLICE("origin")).data != NULL;
@@ -57,9 +62,22 @@ struct sio_handshake *sio_handshake_ref(struct sio_handshake *handshake)
 
 void sio_handshake_unref(struct sio_handshake *handshake)
 {
-    if (handshake != NULL &&
-        atomic_fetch_sub_explicit(&handshake->refs, 1, memory_order_acq_rel) == 1)
-        mem_free(handshake);
+    if (handshake == NULL ||
+        atomic_fetch_sub_explicit(&handshake->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    sio_handshake_set_data(handshake, NULL, NULL);
+    mem_free(handshake);
+}
+
+void sio_handshake_set_data(struct sio_handshake *handshake, void *data,
+                            void (*destroy)(void *data))
+{
+    void *old = handshake->data;
+    void (*destroy_old)(void *) = handshake->destroy_data;
+    handshake->data = data;
+    handshake->destroy_data = destroy;
+    if (destroy_old != NULL && old != NULL && old != data)
+        destroy_old(old);
 }
 
 static bool next_field(cvn_slice *rest, cvn_slice *ret_name, cvn_slice *ret_value)

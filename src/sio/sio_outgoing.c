@@ -11,6 +11,8 @@ void sio_outgoing_tell(struct cvn_socket *socket, const char *event, cvn_args ar
     cvn_socket_ref(socket);
     for (size_t i = 0; i < listeners->count; i++)
         listeners->items[i].fn.outgoing(socket, event, args, listeners->items[i].data);
+    if (sio_is_observed(socket->local->nsp))
+        sio_observe_outgoing(socket, event, args);
     cvn_socket_unref(socket);
 }
 

@@ -1,15 +1,16 @@
 /*
- * Catch-all listeners of what is emitted. Whoever registers none pays for a look at a count; with some, a broadcast carries its name and
+ * Catch-all listeners of what is emitted, and the observer. Whoever registers none pays for a look at a count; with some, a broadcast carries its name and
  * arguments beside the encoded packet. Worker's thread.
  */
 #ifndef SIO_OUTGOING_H
 #define SIO_OUTGOING_H
 
 #include "sio/sio_collect.h"
+#include "sio/sio_observe.h"
 
 static inline bool sio_outgoing_is_heard(const struct cvn_namespace *nsp)
 {
-    return nsp->handlers->outgoing.count > 0;
+    return nsp->handlers->outgoing.count > 0 || sio_is_observed(nsp);
 }
 
 /* An event has been queued for the socket. */

@@ -5,6 +5,7 @@
  * A socket is always in the room of its own id; that one costs nothing, since the socket itself is found by its id.
  */
 #include "sio/sio_log.h"
+#include "sio/sio_observe.h"
 #include "base/mem.h"
 
 cvn_slice sio_room_key(const void *value)
@@ -100,6 +101,8 @@ enum cvn_error cvn_join(cvn_socket *socket, const char *room_name)
     room->members[room->count] = (struct sio_room_member){socket, socket->room_count};
     socket->rooms[socket->room_count++] =
         (struct sio_membership){room, room->count++, local->log != NULL ? local->log->end : 0};
+    if (sio_is_observed(local->nsp))
+        sio_observe_join(socket, room->name);
     return CVN_OK;
 }
 
@@ -117,6 +120,8 @@ static void remove_membership(struct cvn_socket *socket, uint32_t index)
         socket->rooms[index] = moved;
         moved.room->members[moved.index].index = index;
     }
+    if (sio_is_observed(socket->local->nsp))
+        sio_observe_leave(socket, room->name);
     free_if_empty(socket->local, room);
 }
 

@@ -5,7 +5,7 @@
 #ifndef SIO_SERVER_H
 #define SIO_SERVER_H
 
-#include <convene/namespace.h>
+#include <convene/observe.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include "eio/eio_server.h"
@@ -52,6 +52,9 @@ struct sio_server {
     struct sio_worker **workers;       /* by worker index; NULL before the start */
     atomic_uint_fast64_t last_request; /* numbers given to questions, see sio_request.h */
     struct sio_registry registry;      /* of sessions that clients may recover */
+    cvn_observer observer;
+    bool has_observer;
+    atomic_bool is_observed;
 };
 
 struct sio_worker {
@@ -81,6 +84,12 @@ struct sio_worker *sio_server_own_worker(const struct sio_server *server);
 
 /* Remembers the error of a registration before the start; returns it. */
 enum cvn_error sio_server_note(struct sio_server *server, enum cvn_error error);
+
+/* The public functions of convene/observe.h, see sio_observe.c. */
+enum cvn_error sio_set_observer(struct sio_server *server, const cvn_observer *observer);
+void sio_observe(struct sio_server *server, bool on);
+enum cvn_error sio_each_namespace(struct sio_server *server,
+                                  void (*fn)(cvn_namespace *nsp, void *data), void *data);
 
 /* The hooks that the application may have for requests; set in the eio_events beside ours. */
 extern const struct eio_events sio_client_events;

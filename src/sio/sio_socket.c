@@ -5,6 +5,7 @@
  * others. A socket that has gone keeps its memory, and every function on it answers sensibly.
  */
 #include "sio/sio_client.h"
+#include "sio/sio_observe.h"
 #include "sio/sio_recovery.h"
 #include "base/mem.h"
 #include "base/rand.h"
@@ -177,6 +178,8 @@ static void join(struct cvn_socket *socket)
     socket->state = SIO_SOCKET_CONNECTED;
     counter_set(&socket->connected_ms, (uint64_t)sio_client_wall_clock_ms());
     sio_client_joined(client);
+    if (sio_is_observed(nsp))
+        sio_observe_join(socket, socket->id);
     if (!sio_recovery_restore(socket)) {
         eio_session_close(client->session, EIO_FORCED_SERVER_CLOSE);
         return;
@@ -306,10 +309,14 @@ void sio_socket_end(struct cvn_socket *socket, const char *reason, bool may_retu
     tell_disconnect(socket, &nsp->handlers->disconnecting, reason);
     sio_recovery_leave(socket, may_return);
     sio_room_leave_all(socket);
+    if (sio_is_observed(nsp))
+        sio_observe_leave(socket, socket->id);
     sio_local_remove(socket->local, socket);
     socket->state = SIO_SOCKET_GONE;
     sio_ack_fail_all(socket);
     tell_disconnect(socket, &nsp->handlers->disconnect, reason);
+    if (sio_is_observed(nsp))
+        sio_observe_disconnect(socket, reason);
     sio_recovery_park(socket);
     sio_log_settle(socket->local);
     cvn_socket_unref(socket);
@@ -421,6 +428,21 @@ void cvn_socket_set_data(cvn_socket *socket, void *data, void (*destroy)(void *d
 void *cvn_socket_data(const cvn_socket *socket)
 {
     return socket->data;
+}
+
+uint64_t cvn_socket_connection(const cvn_socket *socket)
+{
+    return socket->handshake->connection;
+}
+
+void cvn_socket_set_connection_data(cvn_socket *socket, void *data, void (*destroy)(void *data))
+{
+    sio_handshake_set_data(socket->handshake, data, destroy);
+}
+
+void *cvn_socket_connection_data(const cvn_socket *socket)
+{
+    return socket->handshake->data;
 }
 
 enum cvn_error cvn_socket_set_attributes(cvn_socket *socket, const char *json)
