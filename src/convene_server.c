@@ -548,6 +548,15 @@ enum cvn_error cvn_post(cvn_server *server, unsigned index, void (*fn)(void *dat
     return CVN_OK;
 }
 
+int cvn_current_worker(const cvn_server *server)
+{
+    const struct worker *worker = worker_current();
+    if (worker == NULL || worker->index >= server->worker_count ||
+        worker != &server->workers[worker->index].worker)
+        return -1;
+    return (int)worker->index;
+}
+
 void cvn_server_stats(const cvn_server *server, cvn_stats *ret)
 {
     *ret = (cvn_stats){0};

@@ -202,6 +202,9 @@ CVN_API void cvn_server_free(cvn_server *server);
  * stops before, `fn` never runs. */
 CVN_API CVN_MUST_CHECK enum cvn_error cvn_post(cvn_server *server, unsigned index,
                                                void (*fn)(void *data), void *data);
+/** Index of the worker of `server` that the calling thread is, for cvn_post; -1 on any other
+ * thread. For a server on a loop of the caller's: within its callbacks. Any thread. */
+CVN_API int cvn_current_worker(const cvn_server *server);
 
 /** Numbers of the running server, summed over its workers. Any thread. */
 typedef struct cvn_stats {
