@@ -63,6 +63,8 @@ struct cvn_server {
     unsigned worker_count;
     cvn_http_fn http_fn;
     void *http_data;
+    cvn_http_head_fn http_head_fn;
+    void *http_head_data;
     atomic_int state; /* enum server_state */
     atomic_uint running_threads;
     void (*on_ended)(struct cvn_server *server); /* by the last thread, as its last deed */

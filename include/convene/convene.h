@@ -35,5 +35,6 @@
 #include <convene/serverside.h>
 #include <convene/observe.h>
 #include <convene/http.h>
+#include <convene/http_stream.h>
 
 #endif
