@@ -35,5 +35,7 @@
 #include <convene/serverside.h>
 #include <convene/observe.h>
 #include <convene/http.h>
+#include <convene/worker.h>
+#include <convene/timer.h>
 
 #endif
