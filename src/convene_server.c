@@ -162,6 +162,7 @@ void server_destroy(struct cvn_server *server)
     mem_free(server->net_workers);
     tls_context_free(server->tls);
     client_files_free(server->files);
+    server_release_hooks(server);
     if (server->settings.log != NULL)
         log_set_sink(NULL, NULL, LOG_WARN);
     server_settings_release(&server->settings);
@@ -201,7 +202,7 @@ static enum cvn_error make_workers(struct cvn_server *server, uv_loop_t *loop)
         if (error != CVN_OK)
             return error;
         server->worker_count++; /* what release_workers must release */
-        worker->worker.app = worker;
+        server_worker_attach(worker);
         worker->sio.server = &server->sio;
         worker->sio.worker = &worker->worker;
         server->sio_workers[i] = &worker->sio;

@@ -11,6 +11,16 @@
 
 struct client_files;
 
+/* Functions of the application for the beginning or the end of a worker. */
+struct worker_hook {
+    cvn_worker_fn fn;
+    void *data;
+};
+struct worker_hooks {
+    struct worker_hook *items;
+    size_t count;
+};
+
 enum server_state { SERVER_NEW, SERVER_RUNNING, SERVER_STOPPING, SERVER_STOPPED };
 
 /* One worker with everything that lives on it. worker.app points back here. */
@@ -24,6 +34,10 @@ struct server_worker {
     struct mail stop_mail;
     struct timer stop_timer; /* looks whether everybody has gone */
     uint64_t stop_deadline_ms, quiet_since_ms;
+    struct list timers;      /* of struct cvn_timer: the application's */
+    pthread_t runs_on;       /* set with has_started */
+    atomic_bool has_started; /* the application was told; and it is to be told of the end */
+    bool has_ended;          /* no timer starts any more */
 };
 
 /* The options in the form in which the layers want them; strings and lists are the server's own copies. */
@@ -65,6 +79,7 @@ struct cvn_server {
     void *http_data;
     cvn_http_head_fn http_head_fn;
     void *http_head_data;
+    struct worker_hooks start_hooks, stop_hooks;
     atomic_int state; /* enum server_state */
     atomic_uint running_threads;
     void (*on_ended)(struct cvn_server *server); /* by the last thread, as its last deed */
@@ -101,6 +116,11 @@ void server_free_adapter(struct cvn_server *server);
 /* convene_uv.c: cuts what lives on the caller's loop. True when the loop had let go already, so
  * that the server may be destroyed; else that happens when it does. */
 bool server_leave_loop(struct cvn_server *server);
+
+/* convene_worker.c: the application's part in a worker's beginning and end. */
+/* Once worker_init has succeeded. */
+void server_worker_attach(struct server_worker *worker);
+void server_release_hooks(struct cvn_server *server);
 
 /* convene_http.c: what http_conn tells, shared out; and the hooks of Engine.IO that the application sees. */
 extern const struct http_events server_http_events;

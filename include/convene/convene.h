@@ -36,5 +36,7 @@
 #include <convene/observe.h>
 #include <convene/http.h>
 #include <convene/http_stream.h>
+#include <convene/worker.h>
+#include <convene/timer.h>
 
 #endif

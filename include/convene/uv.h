@@ -1,8 +1,9 @@
 /**
  * @file
- * A server on a libuv loop of the caller's, for programs that have one already. It needs no thread
- * of its own: handlers, hooks and the program's other callbacks all run on the loop's thread, one
- * at a time. For all else the API is the same.
+ * libuv, for who uses it: a server on a loop of the caller's, for programs that have one already,
+ * and the loops of a server's own workers, for handles of the application's. On a loop of the
+ * caller's a server needs no thread of its own: handlers, hooks and the program's other callbacks
+ * all run on the loop's thread, one at a time. For all else the API is the same.
  */
 #ifndef CONVENE_UV_H
 #define CONVENE_UV_H
@@ -35,6 +36,19 @@ struct uv_loop_s; /* uv_loop_t of uv.h, which is not needed here */
 CVN_API CVN_MUST_CHECK enum cvn_error
 cvn_server_start_on_loop(cvn_server *server, struct uv_loop_s *loop,
                          void (*on_stopped)(cvn_server *server, void *data), void *data);
+
+/**
+ * The libuv loop of the calling worker (uv_loop_t *), for handles of the application's own: libcurl,
+ * libpq, a child process. Their callbacks run on the worker's thread between its handlers, and may
+ * do whatever handlers may. They hold up every client of the worker as long as they run. NULL
+ * outside of the server's workers.
+ *
+ * The handles are the application's to close, at the latest in a function of cvn_on_worker_stop
+ * (convene/worker.h), the unreferenced ones (uv_unref), too: the worker's thread, and with it
+ * cvn_server_wait, ends when they have been closed. The loop itself is the server's: run, stop and
+ * close it never.
+ */
+CVN_API struct uv_loop_s *cvn_worker_loop(cvn_server *server);
 
 #ifdef __cplusplus
 }

@@ -148,14 +148,18 @@ static void server_free_memory(struct eio_server *server)
     mem_free(server);
 }
 
+void eio_server_end_all(struct eio_server *server)
+{
+    while (!list_is_empty(&server->live))
+        eio_session_end(CONTAINER_OF(server->live.next, struct eio_session, link), EIO_SHUTDOWN);
+    server_run_ended(server);
+}
+
 void eio_server_free(struct eio_server *server)
 {
     if (server == NULL)
         return;
-    /* None is left after an orderly end. A worker that was stopped early leaves polling sessions without a request. */
-    while (!list_is_empty(&server->live))
-        eio_session_end(CONTAINER_OF(server->live.next, struct eio_session, link), EIO_SHUTDOWN);
-    server_run_ended(server);
+    eio_server_end_all(server);
     worker_task_cancel(&server->task);
     map_release(&server->sessions);
     message_unref(server->ping);

@@ -96,7 +96,10 @@ struct eio_server *eio_server_new(struct worker *worker, const struct eio_option
                                   const struct eio_events *events, void *app);
 /* Closes every session with EIO_SHUTDOWN: polling ones get a close packet, WebSockets a close. */
 void eio_server_shutdown(struct eio_server *server);
-/* After every session has gone. NULL is accepted. */
+/* Ends the sessions that are left (of a worker that stops early: those on polling without a request), with their on_close. Not from
+ * inside a callback of ours. */
+void eio_server_end_all(struct eio_server *server);
+/* Ends what is left, too. NULL is accepted. */
 void eio_server_free(struct eio_server *server);
 size_t eio_server_session_count(const struct eio_server *server);
 void *eio_server_app(const struct eio_server *server);

@@ -4,7 +4,7 @@
  * queued output is flushed and closed connections are freed. Flushing is sliced, so that a
  * broadcast to thousands does not starve input.
  *
- * On a caller's loop other code runs between our callbacks, on the same thread. After the end of a
+ * On a shared loop other code runs between our callbacks, on the same thread. After the end of a
  * turn the worker counts as asleep: work that such code makes then wakes it up, however late in the
  * loop's turn that is.
  *
@@ -53,6 +53,13 @@ void worker_wake_up(struct worker *worker)
 static void rouse_for_timer(struct wheel *wheel)
 {
     worker_rouse(CONTAINER_OF(wheel, struct worker, wheel));
+}
+
+uv_loop_t *worker_share_loop(struct worker *worker)
+{
+    worker->is_shared = true;
+    worker->wheel.before_arm = rouse_for_timer;
+    return worker->loop;
 }
 
 void worker_defer(struct worker *worker, struct worker_task *task)
@@ -127,6 +134,11 @@ static void on_prepare(uv_prepare_t *prepare)
 {
     struct worker *worker = prepare->data;
     worker_enter(worker);
+    if (worker->on_start != NULL) {
+        void (*on_start)(struct worker *) = worker->on_start;
+        worker->on_start = NULL;
+        on_start(worker);
+    }
     wheel_advance(&worker->wheel, uv_now(worker->loop));
     for (int round = 0; round < MAX_ROUNDS && has_work(worker); round++) {
         run_tasks(worker);
@@ -142,7 +154,7 @@ static void on_prepare(uv_prepare_t *prepare)
     if (worker->stopping)
         return;
     arm_clock(worker);
-    worker->asleep = !worker->owns_loop;
+    worker->asleep = worker->is_shared;
 }
 
 enum cvn_error worker_open(struct worker *worker)
@@ -184,7 +196,7 @@ enum cvn_error worker_init(struct worker *worker, unsigned index, uv_loop_t *loo
     }
     wheel_init(&worker->wheel, uv_now(worker->loop));
     if (loop != NULL) {
-        worker->wheel.before_arm = rouse_for_timer;
+        worker_share_loop(worker);
         return CVN_OK;
     }
     error = worker_open(worker);
@@ -218,6 +230,15 @@ static void on_own_closed(uv_handle_t *handle)
     worker_handle_closed(handle->data);
 }
 
+static void run_dry(struct worker *worker)
+{
+    while (has_work(worker)) {
+        run_tasks(worker);
+        flush_slice(worker);
+        dispose_closed(worker);
+    }
+}
+
 void worker_on_stop(struct worker *worker)
 {
     if (worker->stopping)
@@ -225,10 +246,13 @@ void worker_on_stop(struct worker *worker)
     LIST_FOR_EACH (node, &worker->conns)
         conn_close(CONTAINER_OF(node, struct conn, link), CONN_SHUTDOWN);
     /* Closing connections may make work, never new connections: run it dry before the handles go. */
-    while (has_work(worker)) {
-        run_tasks(worker);
-        flush_slice(worker);
-        dispose_closed(worker);
+    run_dry(worker);
+    if (worker->on_stop != NULL) {
+        struct worker *before = current_worker;
+        current_worker = worker;
+        worker->on_stop(worker);
+        run_dry(worker);
+        current_worker = before;
     }
     worker->stopping = true;
     worker->asleep = false; /* for good */

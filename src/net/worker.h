@@ -2,9 +2,10 @@
  * One thread's world: a libuv loop, a clock read once a turn, a timer wheel, the connections, and
  * the end-of-turn work: flush every connection that has output, then free what was closed.
  *
- * The loop is the worker's own or the caller's. On the caller's, other code runs between our
- * callbacks and may make work (send, close, arm a timer) at any point of a turn: worker_rouse sees
- * to it that the loop does not go to sleep on it.
+ * The loop is the worker's own or the caller's. On the caller's, and on one that was handed out to
+ * the application, other code runs between our callbacks and may make work (send, close, arm a
+ * timer) at any point of a turn: worker_rouse sees to it that the loop does not go to sleep on it,
+ * and that the clock is right.
  *
  * Everything here belongs to the worker's own thread, but for worker_post and worker_stop.
  */
@@ -49,11 +50,17 @@ struct worker {
     uint64_t clock_due_ms;
     atomic_bool stop_asked;
     bool stopping;
-    bool is_open; /* its handles are on the loop */
-    /* A caller's loop may be about to sleep, and the clock stands where it stood before. */
+    bool is_open;   /* its handles are on the loop */
+    bool is_shared; /* others have handles on the loop: it is the caller's, or was handed out */
+    /* A shared loop may be about to sleep, and the clock stands where it stood before. */
     bool asleep;
     unsigned handles; /* on the loop: its own, the listeners' and the connections' */
     void (*on_closed)(struct worker *worker); /* the last of them has gone; may free the worker */
+    /* On its thread, before anything else happens there; NULL once it was called. */
+    void (*on_start)(struct worker *worker);
+    /* Its connections have gone, its loop goes next; also when on_start was never called, and then
+     * maybe on another thread. */
+    void (*on_stop)(struct worker *worker);
 };
 
 /* On a loop of its own when `loop` is NULL. Else on the caller's, which is left alone before
@@ -62,7 +69,10 @@ enum cvn_error worker_init(struct worker *worker, unsigned index, uv_loop_t *loo
 /* Puts the worker's handles on the caller's loop, where it lives until worker->on_closed.
  * CVN_ERR_SYSTEM. */
 enum cvn_error worker_open(struct worker *worker);
-/* Runs an own loop until worker_stop has been called and every connection has gone. */
+/* The loop, for handles of others; on the worker's thread. */
+uv_loop_t *worker_share_loop(struct worker *worker);
+/* Runs an own loop until worker_stop has been called, every connection has gone and others have
+ * closed their handles. */
 void worker_run(struct worker *worker);
 /* Asks the worker to close its connections and end; any thread, at most once. */
 void worker_stop(struct worker *worker);
@@ -83,8 +93,7 @@ static inline void worker_task_cancel(struct worker_task *task)
 void worker_enter(struct worker *worker);
 
 void worker_wake_up(struct worker *worker);
-/* Before work is queued: from the caller's code on a caller's loop nothing else would tell the
- * loop. */
+/* Before work is queued: from others' code on a shared loop nothing else would tell the loop. */
 static inline void worker_rouse(struct worker *worker)
 {
     if (worker->asleep)

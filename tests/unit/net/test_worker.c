@@ -337,6 +337,58 @@ static void test_the_clock_of_a_callers_loop(void **state)
     host_end(&host);
 }
 
+/* The same on an own loop that was handed out. */
+static void test_the_clock_of_a_shared_loop(void **state)
+{
+    struct rig rig;
+    struct alarm alarm = {.timer.fire = on_alarm};
+    (void)state;
+    rig_start(&rig);
+    uv_loop_t *loop = worker_share_loop(&rig.worker);
+    uv_run(loop, UV_RUN_NOWAIT);
+    uint64_t before_ms = worker_now_ms(&rig.worker);
+    do
+        uv_update_time(loop);
+    while (uv_now(loop) < before_ms + 3);
+    wheel_arm(&rig.worker.wheel, &alarm.timer, 10);
+    assert_int_equal(alarm.timer.due_ms, uv_now(loop) + 10);
+    wheel_cancel(&rig.worker.wheel, &alarm.timer);
+    rig_end(&rig);
+}
+
+static void count_start(struct worker *worker)
+{
+    ++*(int *)worker->app;
+}
+
+static void count_stop(struct worker *worker)
+{
+    assert_ptr_equal(worker_current(), worker);
+    assert_int_equal(worker->conn_count, 0);
+    *(int *)worker->app += 100;
+}
+
+static void test_beginning_and_end(void **state)
+{
+    struct rig rig;
+    struct ear ear;
+    int peer, told = 0;
+    (void)state;
+    rig_start(&rig);
+    rig.worker.app = &told;
+    rig.worker.on_start = count_start;
+    rig.worker.on_stop = count_stop;
+    ear_open(&rig, &ear, &wide_limits, SOCK_STREAM, &peer);
+    assert_int_equal(told, 0);
+    rig_turns(&rig, 3);
+    assert_int_equal(told, 1);
+    rig_end(&rig);
+    assert_int_equal(told, 101);
+    assert_int_equal(ear.closes, 1);
+    close(peer);
+    ear_free(&ear);
+}
+
 /* A thread that runs two workers posts to the one that is not its current one; that mail must not
  * be overtaken. */
 static void test_mail_is_delivered_before_direct_calls(void **state)
@@ -495,6 +547,8 @@ int main(void)
         cmocka_unit_test(test_memory_runs_out),
         cmocka_unit_test(test_work_that_comes_late_in_a_turn),
         cmocka_unit_test(test_the_clock_of_a_callers_loop),
+        cmocka_unit_test(test_the_clock_of_a_shared_loop),
+        cmocka_unit_test(test_beginning_and_end),
         cmocka_unit_test(test_mail_is_delivered_before_direct_calls),
         cmocka_unit_test(test_a_callers_loop_without_the_worker),
         cmocka_unit_test(test_move),
