@@ -3,6 +3,7 @@
  * logs. Invariant: whatever the texts hold, the result is one line of valid UTF-8, in the one case valid JSON.
  */
 #include "observe/log_format.h"
+#include "observe/text.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <time.h>
@@ -30,29 +31,6 @@ static void put_str(struct line *line, const char *text)
     put(line, text, strlen(text));
 }
 
-/* The size of the character at the front, 0 when there is none; *ret_code is its code point. RFC 3629. */
-static size_t decode(const unsigned char *at, uint32_t *ret_code)
-{
-    static const uint32_t lowest[] = {0, 0, 0x80, 0x800, 0x10000};
-    size_t size = at[0] < 0x80         ? 1
-                  : at[0] >> 5 == 0x06 ? 2
-                  : at[0] >> 4 == 0x0e ? 3
-                  : at[0] >> 3 == 0x1e ? 4
-                                       : 0;
-    if (size == 0)
-        return 0;
-    uint32_t code = size == 1 ? at[0] : at[0] & (0x7fu >> size);
-    for (size_t i = 1; i < size; i++) {
-        if (at[i] >> 6 != 2) /* the terminating NUL, too */
-            return 0;
-        code = code << 6 | (at[i] & 0x3fu);
-    }
-    if (code < lowest[size] || code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff))
-        return 0;
-    *ret_code = code;
-    return size;
-}
-
 /* Controls of C0 and C1 and DEL move cursors and colours; the marks of direction turn text around. */
 static bool is_harmful(uint32_t code)
 {
@@ -63,12 +41,12 @@ static bool is_harmful(uint32_t code)
 /* The text with everything harmful escaped as JSON has it. True when it was cut. */
 static bool put_escaped(struct line *line, const char *text)
 {
-    const unsigned char *at = (const unsigned char *)text;
-    while (*at != '\0') {
+    const char *at = text, *end = text + strnlen(text, LOG_MAX_TEXT + 4);
+    while (at < end) {
         uint32_t code = 0;
         char escape[8];
-        size_t size = decode(at, &code);
-        if ((const char *)at - text + (ptrdiff_t)(size > 0 ? size : 1) > LOG_MAX_TEXT) {
+        size_t size = text_decode(at, (size_t)(end - at), &code);
+        if (at - text + (ptrdiff_t)(size > 0 ? size : 1) > LOG_MAX_TEXT) {
             put_str(line, "...");
             return true;
         }
@@ -82,7 +60,7 @@ static bool put_escaped(struct line *line, const char *text)
         } else if (is_harmful(code)) {
             put(line, escape, (size_t)snprintf(escape, sizeof escape, "\\u%04" PRIx32, code));
         } else {
-            put(line, (const char *)at, size);
+            put(line, at, size);
         }
         at += size;
     }

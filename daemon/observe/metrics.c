@@ -6,6 +6,7 @@
  */
 #include "observe/metrics.h"
 #include "observe/log.h"
+#include "observe/text.h"
 #include <inttypes.h>
 #include <math.h>
 #include <pthread.h>
@@ -81,27 +82,6 @@ static bool is_name(const char *name, bool with_colons)
         bool is_digit = *name >= '0' && *name <= '9';
         if (!is_letter && !is_digit && *name != '_' && !(with_colons && *name == ':'))
             return false;
-    }
-    return true;
-}
-
-/* Whether the bytes may be printed as they are, but for escapes: UTF-8 (RFC 3629). */
-static bool is_utf8(const char *text, size_t size)
-{
-    const unsigned char *at = (const unsigned char *)text, *end = at + size;
-    while (at < end) {
-        unsigned char first = *at++;
-        if (first < 0x80)
-            continue;
-        unsigned more = first >= 0xf0 ? 3 : first >= 0xe0 ? 2 : 1;
-        if (first < 0xc2 || first > 0xf4 || (size_t)(end - at) < more)
-            return false;
-        if ((first == 0xe0 && *at < 0xa0) || (first == 0xed && *at > 0x9f) ||
-            (first == 0xf0 && *at < 0x90) || (first == 0xf4 && *at > 0x8f))
-            return false;
-        for (; more > 0; more--)
-            if (*at++ >> 6 != 2)
-                return false;
     }
     return true;
 }
@@ -320,7 +300,7 @@ static bool join_values(const struct metric *metric, const char *const values[MA
     for (size_t i = 0; i < metric->label_count; i++) {
         const char *value = values[i] != NULL ? values[i] : "";
         size_t length = strnlen(value, MAX_VALUE + 1);
-        if (length > MAX_VALUE || !is_utf8(value, length))
+        if (length > MAX_VALUE || !text_is_utf8(value, length))
             return false;
         for (size_t at = 0; at <= length; at++) {
             ret[size++] = value[at];
@@ -499,7 +479,7 @@ void metrics_write_sample(cvn_text *text, const char *name, const char *label_na
         size_t size = strcspn(label_names, ",");
         const char *label = label_values[i] != NULL ? label_values[i] : "";
         cvn_text_printf(text, "%c%.*s=\"", separator, (int)size, label_names);
-        append_escaped(text, is_utf8(label, strlen(label)) ? label : "invalid", true);
+        append_escaped(text, text_is_utf8(label, strlen(label)) ? label : "invalid", true);
         cvn_text_append(text, "\"");
         separator = ',';
         label_names += size + (label_names[size] == ',');
