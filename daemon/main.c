@@ -1,14 +1,15 @@
 /* convened: reads its command line, puts the server together from the library's public parts, and runs it until SIGTERM. Main thread. */
+#include "config/config.h"
+#include "convened_options.h"
 #include "http/static_files.h"
 #include "modules/demo_chat.h"
 #include "ops/data_dir.h"
-#include "ops/settings.h"
 #include <stdio.h>
 #include <sys/resource.h>
 #include <time.h>
 
 struct daemon {
-    struct settings settings;
+    const struct config *config;
     cvn_server *server;
     struct static_files *files; /* NULL without --dev */
     struct demo_chat *chat;     /* likewise */
@@ -57,11 +58,12 @@ static void on_log(enum cvn_log_level level, const char *message, void *data)
 static void on_listening(cvn_server *server, void *data)
 {
     const struct daemon *daemon = data;
+    const struct config *config = daemon->config;
     const char *host =
-        daemon->settings.dev || daemon->settings.host == NULL ? "localhost" : daemon->settings.host;
-    printf("listening on %s://%s:%u with %u worker%s\n",
-           daemon->settings.tls_cert ? "https" : "http", host, cvn_server_port(server),
-           cvn_server_workers(server), cvn_server_workers(server) == 1 ? "" : "s");
+        config->dev || config->server.host == NULL ? "localhost" : config->server.host;
+    printf("listening on %s://%s:%u with %u worker%s\n", config->server.tls_cert ? "https" : "http",
+           host, cvn_server_port(server), cvn_server_workers(server),
+           cvn_server_workers(server) == 1 ? "" : "s");
     fflush(stdout);
 }
 
@@ -77,25 +79,15 @@ static void raise_descriptor_limit(void)
 
 static bool assemble(struct daemon *daemon)
 {
-    const struct settings *settings = &daemon->settings;
-    const cvn_options options = {
-        .host = settings->host,
-        .port = settings->port,
-        .workers = settings->workers,
-        .tls_cert_file = settings->tls_cert,
-        .tls_key_file = settings->tls_key,
-        .origins = settings->origin_count > 0 ? settings->origins : NULL,
-        .client_dir = settings->client_dir,
-        .websocket_compression = settings->compression,
-        .log = on_log,
-    };
+    cvn_options options = convened_options(daemon->config);
+    options.log = on_log;
     daemon->server = cvn_server_new(&options);
     if (daemon->server == NULL)
         return false;
     cvn_on_http(daemon->server, on_http, daemon);
-    if (!settings->dev)
+    if (!daemon->config->dev)
         return true;
-    daemon->files = static_files_load(settings->web_dir);
+    daemon->files = static_files_load(daemon->config->server.web_dir);
     daemon->chat = demo_chat_new(daemon->server);
     return daemon->files != NULL && daemon->chat != NULL;
 }
@@ -104,23 +96,24 @@ int main(int argc, char **argv)
 {
     static struct daemon daemon;
     int status = 1;
-    switch (settings_parse(&daemon.settings, argc, argv)) {
-    case SETTINGS_DONE:
+    switch (config_load(&daemon.config, argc, argv)) {
+    case CONFIG_DONE:
         return 0;
-    case SETTINGS_WRONG:
+    case CONFIG_WRONG:
         return 2;
-    case SETTINGS_RUN:
+    case CONFIG_RUN:
         break;
     }
     daemon.started = time(NULL);
     raise_descriptor_limit();
-    if (!data_dir_open(daemon.settings.data_dir))
-        return 1;
-    if (assemble(&daemon))
-        status = cvn_server_run_then(daemon.server, on_listening, &daemon);
-    else
-        cvn_server_free(daemon.server);
-    demo_chat_free(daemon.chat);
-    static_files_free(daemon.files);
+    if (data_dir_open(daemon.config->server.data_dir)) {
+        if (assemble(&daemon))
+            status = cvn_server_run_then(daemon.server, on_listening, &daemon);
+        else
+            cvn_server_free(daemon.server);
+        demo_chat_free(daemon.chat);
+        static_files_free(daemon.files);
+    }
+    config_free(daemon.config);
     return status;
 }

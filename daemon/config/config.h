@@ -81,6 +81,7 @@ struct config {
     struct {
         bool required;      /* WEBSOCKET_ENFORCE_AUTHENTICATION */
         const char *secret; /* (R) HMAC; from a file with auth.secret_file, too */
+        /* Where a secret's *_file is set, config_load reads it, and the secret itself is set, too. */
         const char *secret_file;
         struct config_list key_files; /* (R) PEM public keys or certificates */
         const char *jwks_url;
@@ -97,10 +98,11 @@ struct config {
         /* Paths in the claims, dots between keys; the first that is there counts. */
         struct config_list claim_user_id, claim_email, claim_name, claim_role, claim_org_id,
             claim_division_ids, claim_courses, claim_scopes;
-        struct config_list role_map; /* "teacher=PROFESSOR" */
+        struct config_list role_map; /* "teacher=PROFESSOR"; "anon=NONE": refused */
         const char *default_role; /* of a token that names none or an unknown one; NULL: refused */
         uint32_t expiring_notice_ms; /* auth_expiring this long before expiry */
         struct config_list api_keys; /* (R) "name:sha256-hex-of-key", for back ends */
+        const char *api_keys_file;   /* (R) more of them, a line each */
     } auth;
 
     struct {
@@ -109,6 +111,7 @@ struct config {
         enum config_guard board, course, channel, conversation, kb, doc, analysis;
         const char *webhook_url;
         const char *webhook_secret; /* signs the webhook's body, HMAC-SHA256 */
+        const char *webhook_secret_file;
         uint32_t webhook_timeout_ms, webhook_cache_ms;
     } access;
 
@@ -135,6 +138,7 @@ struct config {
         enum config_admin_mode mode;
         const char *username,
             *password_hash; /* password_hash: as crypt(3) writes it; both NULL: an ADMIN's token is asked for */
+        const char *password_hash_file;
         const char *ui_dir;
         const char *server_id; /* NULL: host name and process id */
     } admin;
@@ -142,6 +146,7 @@ struct config {
     struct {
         const char *
             metrics_token; /* bearer token for /metrics; NULL: only from loopback and trusted_proxies' networks not needed: see docs */
+        const char *metrics_token_file;
         bool metrics_public; /* /metrics for anyone */
     } operations;
 
@@ -164,12 +169,16 @@ enum config_result {
     CONFIG_WRONG
 };
 
-/* Reads defaults, file, environment and arguments, in that order of weight, and checks everything. Errors name the place (file:line,
- * variable or flag), all of them, on standard error. `*ret` is to be freed with config_free. */
+/* Reads defaults, file, environment and arguments, in that order of weight, and checks everything. Errors name the place (file:line:column,
+ * variable or flag), all of them, on standard error. `*ret` is set with CONFIG_RUN only and is to be freed with config_free. Main thread. */
 enum config_result config_load(const struct config **ret, int argc, char **argv);
-/* The same sources again, for SIGHUP; NULL when something is wrong, which the log is told: the old one stays. Rows that are not
- * reloadable and differ are named in the log and keep their old value. */
-const struct config *config_reload(const struct config *old);
+
+/* Told what a reload found, a line a call. */
+typedef void (*config_say_fn)(enum config_log_level level, const char *message, void *data);
+/* The same sources again, for SIGHUP; NULL when something is wrong, which `say` is told: the old one stays. Rows that are not
+ * reloadable and differ are named to `say` and keep their old value. Main thread. */
+const struct config *config_reload(const struct config *old, config_say_fn say, void *data);
+/* Wipes and frees all of it. NULL is accepted. */
 void config_free(const struct config *config);
 
 #endif

@@ -50,7 +50,7 @@ test("refuses wrong options with a reason", async (t) => {
     [["stray"], /stray/],
     [["--tls-cert", "/nowhere.pem", "--data", folder(t)], /tls-key|TLS/i],
     [["--tls-cert", "/nowhere.pem", "--tls-key", "/nowhere.key", "--port", "0", "--data", folder(t)], /TLS|nowhere/i],
-    [["--port", "0", "--data", "/proc/nowhere"], /proc/],
+    [["--no-auth-required", "--port", "0", "--data", "/proc/nowhere"], /proc/],
     [["--host", "no.such.address", "--port", "0", "--data", folder(t)], /no\.such\.address/],
   ]) {
     const end = await refused(t, args);
@@ -110,7 +110,7 @@ test("serves the page, the client and its health", async (t) => {
 });
 
 test("keeps the demo to development", async (t) => {
-  const program = new Program(daemonFile, ["--host", "127.0.0.1", "--port", "0", "--data", folder(t)]);
+  const program = new Program(daemonFile, ["--no-auth-required", "--host", "127.0.0.1", "--port", "0", "--data", folder(t)]);
   t.after(() => program.stop());
   await program.listening();
   assert.equal((await fetch(`${program.url}/`)).status, 404);
