@@ -77,6 +77,8 @@ struct cvn_server {
     unsigned worker_count;
     cvn_http_fn http_fn;
     void *http_data;
+    cvn_http_head_fn http_head_fn;
+    void *http_head_data;
     struct worker_hooks start_hooks, stop_hooks;
     atomic_int state; /* enum server_state */
     atomic_uint running_threads;
