@@ -2,35 +2,58 @@
  * Who answers an HTTP request: the client bundles, Engine.IO, or the application. Runs on the worker that the connection is on, which
  * is not always the one that accepted it.
  */
-#include "convene_server.h"
+#include "convene_http.h"
 #include "base/mem.h"
 
 enum route { ROUTE_NONE, ROUTE_ENGINE, ROUTE_APPLICATION };
-
-/* What the application holds. It lives from on_head until it is answered, even when the client leaves before. */
-struct cvn_http_request {
-    struct http_request *http; /* NULL: the client has left */
-    cvn_slice body;
-    bool delivered;            /* the handler has it and owes the answer */
-    struct eio_server *asking; /* inside allow_request: who asks */
-    bool put_off;              /* and cvn_allow_later was called */
-};
 
 static struct server_worker *worker_of(const struct http_request *request)
 {
     return conn_worker(http_request_conn(request))->app;
 }
 
-static bool start_application_request(struct cvn_server *server, struct http_request *request)
+struct http_request *server_unwrap_request(struct cvn_http_request *wrapped)
+{
+    struct http_request *request = wrapped->http;
+    if (request != NULL)
+        request->user = NULL;
+    return request;
+}
+
+/* Asks the application at the head. Whether the request is settled: answered, or taken. */
+static bool offer_head(struct cvn_server *server, struct http_request *request,
+                       struct cvn_http_request *wrapped)
+{
+    if (server->http_head_fn == NULL)
+        return false;
+    wrapped->in_head_fn = true;
+    bool is_taken = server->http_head_fn(wrapped, server->http_head_data);
+    if (request->user != wrapped) /* answered, and gone with the answer */
+        return true;
+    wrapped->in_head_fn = false;
+    wrapped->delivered = is_taken || wrapped->events != NULL;
+    return wrapped->delivered;
+}
+
+static void start_application_request(struct cvn_server *server, struct http_request *request)
 {
     struct cvn_http_request *wrapped = mem_zalloc(sizeof *wrapped);
-    if (wrapped == NULL)
-        return false;
+    if (wrapped == NULL) {
+        http_respond_close(request, 503, SLICE(""), SLICE(""));
+        return;
+    }
     wrapped->http = request;
     request->user = wrapped;
     request->route = ROUTE_APPLICATION;
-    http_request_read_body(request, server->settings.eio.max_payload);
-    return true;
+    if (offer_head(server, request, wrapped))
+        return;
+    if (server->http_fn != NULL) {
+        http_request_read_body(request, server->settings.eio.max_payload);
+        return;
+    }
+    request->user = NULL;
+    mem_free(wrapped);
+    http_respond(request, 404, SLICE("text/plain; charset=utf-8"), SLICE("Not Found\n"));
 }
 
 static void on_head(struct http_request *request, void *app)
@@ -44,12 +67,10 @@ static void on_head(struct http_request *request, void *app)
         eio_server_on_head(eio, request);
         return;
     }
-    if (server->http_fn == NULL) {
+    if (server->http_fn == NULL && server->http_head_fn == NULL)
         http_respond(request, 404, SLICE("text/plain; charset=utf-8"), SLICE("Not Found\n"));
-        return;
-    }
-    if (!start_application_request(server, request))
-        http_respond_close(request, 503, SLICE(""), SLICE(""));
+    else
+        start_application_request(server, request);
 }
 
 static void on_body(struct http_request *request, char *body, size_t size, void *app)
@@ -75,7 +96,9 @@ static void on_abort(struct http_request *request, void *app)
     struct cvn_http_request *wrapped = request->user;
     if (wrapped == NULL)
         return;
-    if (wrapped->delivered)
+    if (wrapped->events != NULL)
+        wrapped->events->on_gone(wrapped, wrapped->events_data);
+    if (wrapped->delivered && wrapped->events == NULL)
         wrapped->http = NULL; /* freed with the answer that goes nowhere */
     else
         mem_free(wrapped);
@@ -85,6 +108,9 @@ const struct http_events server_http_events = {
     .on_head = on_head,
     .on_body = on_body,
     .on_abort = on_abort,
+    .on_piece = server_on_piece,
+    .on_end = server_on_piece_end,
+    .on_drain = server_on_http_drain,
 };
 
 /* --- The hooks of Engine.IO --- */
@@ -185,6 +211,25 @@ void server_on_headers(struct http_request *request, bool initial, void *app)
     server->settings.on_headers(&wrapped, initial, server->settings.hook_data);
 }
 
+_Static_assert((int)CVN_REFUSED_VERSION == (int)EIO_CODE_BAD_VERSION &&
+                   (int)CVN_REFUSED_UNDECIDED == (int)EIO_CODE_UNDECIDED,
+               "the public codes are those of Engine.IO");
+
+void server_on_refused(struct http_request *request, const struct eio_refusal *refusal, void *app)
+{
+    struct cvn_server *server = server_of(app);
+    if (server->settings.on_connection_error == NULL)
+        return;
+    struct cvn_http_request wrapped = {.http = request};
+    cvn_connection_error error = {
+        .code = (enum cvn_refusal)refusal->code,
+        .message = eio_code_text(refusal->code),
+        .reason = refusal->reason != NULL ? refusal->reason : "",
+        .status = refusal->status,
+    };
+    server->settings.on_connection_error(&wrapped, &error, server->settings.hook_data);
+}
+
 /* --- What the application sees --- */
 
 void cvn_on_http(cvn_server *server, cvn_http_fn fn, void *data)
@@ -246,17 +291,27 @@ const char *cvn_http_address(const cvn_http_request *request)
     return request->http != NULL ? conn_peer_address(http_request_conn(request->http)) : "";
 }
 
+/* Where an answer ends is for nobody else to say. */
+static bool is_framing_field(cvn_slice name)
+{
+    return slice_eq_nocase(name, SLICE("content-length")) ||
+           slice_eq_nocase(name, SLICE("transfer-encoding")) ||
+           slice_eq_nocase(name, SLICE("connection"));
+}
+
 bool cvn_http_add_header(cvn_http_request *request, const char *name, cvn_slice value)
 {
-    return request->http != NULL && http_request_add_field(request->http, cvn_str(name), value);
+    return request->http != NULL && !is_framing_field(cvn_str(name)) &&
+           http_request_add_field(request->http, cvn_str(name), value);
 }
 
 void cvn_http_respond(cvn_http_request *request, int status, const char *content_type,
                       cvn_slice body)
 {
-    if (request->http != NULL) {
-        request->http->user = NULL;
-        http_respond(request->http, status, cvn_str(content_type), body);
-    }
+    struct http_request *http = server_unwrap_request(request);
+    if (http != NULL && http_stream_has_begun(http))
+        http_stream_abort(http); /* a second head would be taken for a part of the body */
+    else if (http != NULL)
+        http_respond(http, status, cvn_str(content_type), body);
     mem_free(request);
 }

@@ -137,7 +137,7 @@ static bool take_claims(struct auth_policy *policy, const struct config *config)
     return true;
 }
 
-/* "teacher=PROFESSOR" */
+/* "teacher=PROFESSOR"; "anon=NONE" bars whoever is called so. */
 static bool take_roles(struct auth_policy *policy, const struct config *config)
 {
     const struct config_list *map = &config->auth.role_map;
@@ -147,9 +147,10 @@ static bool take_roles(struct auth_policy *policy, const struct config *config)
     for (size_t i = 0; i < map->count; i++) {
         const char *equals = strrchr(map->items[i], '=');
         struct auth_role_name *role = &policy->roles[i];
-        if (equals == NULL || equals == map->items[i] || !role_parse(equals + 1, &role->role))
+        if (equals == NULL || equals == map->items[i] ||
+            (strcmp(equals + 1, "NONE") != 0 && !role_parse(equals + 1, &role->role)))
             return complain("a row of auth.role_map is not NAME=ROLE", map->items[i],
-                            "ROLE is one of STUDENT, PROFESSOR, ADMIN, SERVICE");
+                            "ROLE is one of STUDENT, PROFESSOR, ADMIN, SERVICE, NONE");
         role->name = strndup(map->items[i], (size_t)(equals - map->items[i]));
         if (role->name == NULL)
             return complain("out of memory", "auth.role_map", NULL);

@@ -35,6 +35,7 @@
 #include <convene/serverside.h>
 #include <convene/observe.h>
 #include <convene/http.h>
+#include <convene/http_stream.h>
 #include <convene/worker.h>
 #include <convene/timer.h>
 

@@ -56,8 +56,8 @@ CVN_API void cvn_allow(cvn_admission *admission);
 /** Refuses with 403 and `message`, which is copied; NULL means "Forbidden". Else as cvn_allow. */
 CVN_API void cvn_deny(cvn_admission *admission, const char *message);
 
-/** Adds a field to the answer. False for a name or value that no header may have, or when memory
- * has run out. */
+/** Adds a field to the answer. False for a name or value that no header may have, for Content-Length,
+ * Transfer-Encoding and Connection, which are made here, or when memory has run out. */
 CVN_API bool cvn_http_add_header(cvn_http_request *request, const char *name, cvn_slice value);
 /** Answers; `content_type` NULL for none. Copies the body. A HEAD request gets the head alone. */
 CVN_API void cvn_http_respond(cvn_http_request *request, int status, const char *content_type,

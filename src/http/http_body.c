@@ -9,9 +9,19 @@
 #include "http/http_internal.h"
 #include "base/mem.h"
 
+#define MAX_DRAIN 65536 /* of a body that nobody wanted: beyond, closing is cheaper */
+
 bool http_body_is_unread(const struct http_body *body)
 {
     return body->chunked || body->left > 0;
+}
+
+bool http_body_is_drainable(const struct http_body *body)
+{
+    /* After a final answer a client that waited for "100 Continue" may send the body or leave it
+     * out (RFC 9110 section 10.1.1): the next bytes could be either. */
+    return !http_body_is_unread(body) ||
+           (!body->chunked && !body->expected && body->left <= MAX_DRAIN);
 }
 
 void http_body_forget(struct http_body *body)

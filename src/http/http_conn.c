@@ -20,10 +20,12 @@
 
 static void on_data(struct conn *conn, char *data, size_t size);
 static void on_close(struct conn *conn, enum conn_reason reason);
+static void on_drain(struct conn *conn);
 static void on_timer(struct timer *timer);
 static void on_task(struct worker_task *task);
 
-static const struct conn_events http_conn_events = {.on_data = on_data, .on_close = on_close};
+static const struct conn_events http_conn_events = {
+    .on_data = on_data, .on_drain = on_drain, .on_close = on_close};
 
 /* --- Timers --- */
 
@@ -48,9 +50,20 @@ void http_conn_expect_head(struct http_conn *http)
     arm(http, (idle_ms != 0 ? idle_ms : DEFAULT_IDLE_TIMEOUT_MS) + reading_time_ms(http), 0);
 }
 
+static uint64_t body_timeout_ms(const struct http_conn *http)
+{
+    return http->limits->body_timeout_ms != 0 ? http->limits->body_timeout_ms
+                                              : DEFAULT_BODY_TIMEOUT_MS;
+}
+
 void http_conn_arm_body(struct http_conn *http)
 {
-    arm(http, http->limits->body_timeout_ms, DEFAULT_BODY_TIMEOUT_MS);
+    arm(http, body_timeout_ms(http), 0);
+}
+
+uint64_t http_conn_patience_ms(const struct http_conn *http)
+{
+    return body_timeout_ms(http) + reading_time_ms(http);
 }
 
 /* --- Beginning and ending --- */
@@ -79,6 +92,7 @@ bool http_conn_start(struct conn *conn, const struct http_events *events,
 
 static void free_http(struct http_conn *http)
 {
+    http_stream_release(http);
     http_body_forget(&http->body);
     buf_release(&http->in);
     buf_release(&http->request.fields);
@@ -94,6 +108,7 @@ static void detach(struct http_conn *http)
 
 void http_conn_reset_request(struct http_conn *http)
 {
+    http_stream_release(http);
     http_body_forget(&http->body);
     buf_release(&http->request.fields);
     http->request.head = NULL;
@@ -196,12 +211,14 @@ static void begin_request(struct http_conn *http, const struct http_head *head)
     http->request.method = head->method;
     http->keep_alive = head->keep_alive;
     http->minor_version = head->minor_version;
+    http->wants_upgrade = head->wants_upgrade;
     http->body = (struct http_body){
         .chunked = head->chunked, .expected = head->expects_continue, .left = head->content_length};
     http->phase = HTTP_PHASE_PENDING;
     wheel_cancel(&conn_worker(http->conn)->wheel, &http->timer);
     http->events->on_head(&http->request, http->app);
-    if (http->phase == HTTP_PHASE_PENDING)
+    if (http->phase == HTTP_PHASE_PENDING || http->phase == HTTP_PHASE_STREAM ||
+        http->phase == HTTP_PHASE_RAW)
         http->request.head = NULL;
 }
 
@@ -263,6 +280,10 @@ static bool process_one(struct http_conn *http, struct http_input *input, struct
         return http_body_process(http, input);
     case HTTP_PHASE_DRAIN:
         return http_body_drain(http, input);
+    case HTTP_PHASE_STREAM:
+        return http_stream_process(http, input);
+    case HTTP_PHASE_RAW:
+        return http_stream_process_raw(http, input);
     default:
         return false;
     }
@@ -359,8 +380,19 @@ static void on_data(struct conn *conn, char *data, size_t size)
 static void on_task(struct worker_task *task)
 {
     struct http_conn *http = CONTAINER_OF(task, struct http_conn, task);
-    if (http->in.size > 0 && conn_is_open(http->conn))
+    if (!conn_is_open(http->conn))
+        return;
+    http_stream_tell_drain(http);
+    if (http->in.size > 0 || http->phase == HTTP_PHASE_STREAM)
         process(http, http->in.data, http->in.size, true);
+}
+
+/* From inside a flush, perhaps that of a writer who is still in his call: what follows is put off. */
+static void on_drain(struct conn *conn)
+{
+    struct http_conn *http = conn_owner(conn);
+    if (http->stream != NULL && http->stream->wants_drain)
+        worker_defer(conn_worker(conn), &http->task);
 }
 
 static void on_timer(struct timer *timer)
@@ -379,6 +411,9 @@ static void on_timer(struct timer *timer)
         http_conn_abort_request(http);
         refuse_head(http, 408);
         break;
+    case HTTP_PHASE_STREAM:
+        http_stream_break(http, 408);
+        break;
     case HTTP_PHASE_DRAIN:
         http_conn_finish(http);
         break;
@@ -393,7 +428,8 @@ static void on_close(struct conn *conn, enum conn_reason reason)
     (void)reason;
     detach(http);
     if (http->phase == HTTP_PHASE_BODY || http->phase == HTTP_PHASE_PENDING ||
-        http->phase == HTTP_PHASE_PARKED)
+        http->phase == HTTP_PHASE_PARKED || http->phase == HTTP_PHASE_STREAM ||
+        http->phase == HTTP_PHASE_RAW)
         http_conn_abort_request(http);
     free_http(http);
 }

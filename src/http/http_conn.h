@@ -28,7 +28,7 @@ struct http_request {
 
 /* What the layer above does with requests. */
 struct http_events {
-    /* A head arrived. Do one of: respond, read the body, upgrade, move, park; or none of them, which
+    /* A head arrived. Do one of: respond, read the body, upgrade, move, park; http_stream_read; or none of them, which
      * leaves the request pending until http_respond. */
     void (*on_head)(struct http_request *request, void *app);
     /* The whole body that http_request_read_body asked for; bytes valid during the call, even
@@ -37,6 +37,11 @@ struct http_events {
     /* The client has gone, or the body was refused (too large, malformed, too slow; that response
      * is made here, the connection is still open), before the request was answered. Do not answer. */
     void (*on_abort)(struct http_request *request, void *app);
+    /* See http_stream.h; not needed where nothing of it is used. A piece of the body (never empty), or of an upgraded connection's bytes:
+     * valid during the call, and writable. The body has ended. The client has read what was queued. */
+    void (*on_piece)(struct http_request *request, char *data, size_t size, void *app);
+    void (*on_end)(struct http_request *request, void *app);
+    void (*on_drain)(struct http_request *request, void *app);
 };
 
 struct http_limits {          /* milliseconds; zero is replaced by the default */

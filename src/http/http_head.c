@@ -36,7 +36,7 @@ bool http_head_is_token(cvn_slice text)
 }
 
 /* Visible characters, spaces, tabs and obs-text: no control characters. */
-static bool is_field_value(cvn_slice text)
+bool http_head_is_field_value(cvn_slice text)
 {
     for (size_t i = 0; i < text.size; i++) {
         unsigned char c = (unsigned char)text.data[i];
@@ -144,7 +144,7 @@ static int parse_field(cvn_slice line, struct http_head *head)
     if (colon == line.size || !http_head_is_token(name))
         return BAD_REQUEST;
     cvn_slice value = slice_trim(slice_from(line, colon + 1));
-    if (!is_field_value(value))
+    if (!http_head_is_field_value(value))
         return BAD_REQUEST;
     if (head->field_count == HTTP_MAX_FIELDS)
         return FIELDS_TOO_LARGE;

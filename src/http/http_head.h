@@ -68,6 +68,8 @@ bool http_head_has_token(const struct http_head *head, cvn_slice name, cvn_slice
 
 /* Whether `text` is a token: what methods and field names are made of (RFC 9110 section 5.6.2). */
 bool http_head_is_token(cvn_slice text);
+/* Whether a field may have that value: no control characters but tabs. */
+bool http_head_is_field_value(cvn_slice text);
 
 /* The raw value of query parameter `name` (first one): NULL data when absent. Still
  * percent-encoded. */

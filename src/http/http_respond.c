@@ -10,19 +10,9 @@
 #include "http/http_response.h"
 #include <stdio.h>
 
-#define MAX_DRAIN 65536 /* of a body that nobody wanted: beyond, closing is cheaper */
-
-/* Whether the body that was not read leaves the connection usable. */
-static bool is_drainable(const struct http_body *body)
+void http_respond_is_done(struct http_conn *http, bool keep_alive)
 {
-    /* After a final answer a client that waited for "100 Continue" may send the body or leave it
-     * out (RFC 9110 section 10.1.1): the next bytes could be either. */
-    return !http_body_is_unread(body) ||
-           (!body->chunked && !body->expected && body->left <= MAX_DRAIN);
-}
-
-static void after_response(struct http_conn *http, bool keep_alive)
-{
+    worker_refresh_clock(conn_worker(http->conn));
     http_conn_reset_request(http);
     if (!keep_alive) {
         http_conn_finish(http);
@@ -50,7 +40,7 @@ static void respond(struct http_request *request, int status, cvn_slice content_
                     cvn_slice body, struct message *shared, bool close)
 {
     struct http_conn *http = request->conn;
-    bool keep_alive = !close && http->keep_alive && is_drainable(&http->body);
+    bool keep_alive = !close && http->keep_alive && http_body_is_drainable(&http->body);
     bool bodiless = is_bodiless(request, status);
     size_t inline_size = bodiless || shared != NULL ? 0 : body.size;
     struct http_response response = {
@@ -73,7 +63,7 @@ static void respond(struct http_request *request, int status, cvn_slice content_
         if (shared != NULL && !bodiless)
             conn_send(http->conn, shared, shared->prefix);
     }
-    after_response(http, keep_alive && message != NULL);
+    http_respond_is_done(http, keep_alive && message != NULL);
 }
 
 void http_respond(struct http_request *request, int status, cvn_slice content_type, cvn_slice body)

@@ -1,9 +1,10 @@
 /*
- * The head of a response (RFC 9112 section 4, RFC 9110 section 6.4): always with a length, so that
- * nobody guesses where it ends. Pure, but for allocating.
+ * The head of a response (RFC 9112 section 4, RFC 9110 section 6.4): with a length or in chunks, so
+ * that nobody guesses where it ends, but for HTTP/1.0, which knows no chunks. Pure, but for allocating.
  */
 #include "http/http_response.h"
 #include "http/http_conn.h"
+#include <inttypes.h>
 #include <stdio.h>
 
 const char *http_reason_phrase(int status)
@@ -74,9 +75,11 @@ struct message *http_response_encode(const struct http_response *response, size_
                                response->status, http_reason_phrase(response->status));
     int length_size = 0;
     /* These have no body by definition (RFC 9110 section 6.4.1). */
-    if (response->status != 204 && response->status != 304)
+    if (response->is_chunked)
+        length_size = snprintf(length, sizeof length, "Transfer-Encoding: chunked\r\n");
+    else if (response->status != 204 && response->status != 304 && !response->has_no_length)
         length_size =
-            snprintf(length, sizeof length, "Content-Length: %zu\r\n", response->body_size);
+            snprintf(length, sizeof length, "Content-Length: %" PRIu64 "\r\n", response->body_size);
     cvn_slice type_name = response->content_type.size > 0 ? SLICE("Content-Type: ") : SLICE("");
     cvn_slice type_end = response->content_type.size > 0 ? SLICE("\r\n") : SLICE("");
     const cvn_slice parts[] = {

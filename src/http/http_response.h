@@ -10,7 +10,9 @@ struct http_response {
     bool keep_alive;        /* the connection stays */
     cvn_slice content_type; /* empty: none */
     cvn_slice fields;       /* whole lines */
-    size_t body_size;
+    uint64_t body_size;
+    bool has_no_length; /* not known; is_chunked or till the end of the connection */
+    bool is_chunked;
 };
 
 /* The head with its empty line and `extra` uninitialised bytes behind it, for a body; *ret_body

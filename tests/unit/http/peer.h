@@ -5,7 +5,7 @@
  * heard: "GET /now;" on_head, "body 5 hello;" on_body, "abort;" on_abort, "raw 3 abc;" after an upgrade,
  * "raw end;".
  * answered: "200:now " status and body; "c" behind the status for Connection: close, "k" for keep-alive, "[Name: value]"
- * for other fields that a test added; "|" the end of the stream.
+ * for other fields that a test added; "~" for a chunked one; "cut" what came of an answer that was not whole; "|" the end of the stream.
  * Time moves only when a test says so: the limits are far beyond what a test takes.
  */
 #ifndef HTTP_TEST_PEER_H
@@ -288,6 +288,22 @@ static const struct http_events peer_events = {
 
 /* --- The client --- */
 
+/* A chunked body behind the head: its size, or what is not whole yet: SIZE_MAX. *ret_used bytes of input were it; it lies decoded in place. */
+static size_t peer_chunked(struct peer *peer, size_t head, size_t *ret_used)
+{
+    struct http_chunked decoder = {0};
+    size_t size = 0, left = peer->in_size - head;
+    char *copy = malloc(left + 1);
+    assert_non_null(copy);
+    memcpy(copy, peer->in + head, left);
+    enum http_decode result = http_chunked_decode(&decoder, copy, left, &size, ret_used);
+    assert_int_not_equal(result, HTTP_REFUSED);
+    if (result == HTTP_COMPLETE)
+        memcpy(peer->in + head, copy, size);
+    free(copy);
+    return result == HTTP_COMPLETE ? size : SIZE_MAX;
+}
+
 static bool peer_field(const char *head, const char *field)
 {
     return strstr(head, field) != NULL;
@@ -311,11 +327,21 @@ static void peer_write_down(struct peer *peer, unsigned bodiless)
         const char *field = strstr(text, "\r\nContent-Length: ");
         if (field != NULL)
             length = strtoul(field + 18, NULL, 10);
-        assert_true(field != NULL || status < 200 || status == 204 || status == 304);
-        size_t body = bodiless > 0 ? 0 : length;
+        bool chunked = bodiless == 0 && peer_field(text, "\r\nTransfer-Encoding: chunked\r\n");
+        bool until_end = field == NULL && !chunked && bodiless == 0 && status >= 200 &&
+                         status != 204 && status != 304;
+        assert_true(!until_end || peer_field(text, "\r\nConnection: close\r\n"));
+        size_t body = bodiless > 0 || status == 304 ? 0 : length;
+        if (chunked && (length = peer_chunked(peer, head, &body)) == SIZE_MAX)
+            break;
+        if (until_end) {
+            if (!peer->ended)
+                break;
+            length = body = peer->in_size - head;
+        }
         if (peer->in_size < head + body)
             break;
-        peer_put(peer->answered, "%d%s%s", status,
+        peer_put(peer->answered, "%d%s%s%s", status, chunked ? "~" : "",
                  peer_field(text, "\r\nConnection: close\r\n") ? "c" : "",
                  peer_field(text, "\r\nConnection: keep-alive\r\n") ? "k" : "");
         for (const char *extra = text; (extra = strstr(extra, "\r\nX-")) != NULL; extra += 2)
@@ -343,7 +369,10 @@ static void peer_receive(struct peer *peer)
             peer_write_down(peer, 0);
         } else if (size == 0 || (errno != EAGAIN && errno != EINTR)) {
             peer->ended = true;
-            assert_int_equal(peer->in_size, 0);
+            peer_write_down(peer, 0);
+            if (peer->in_size > 0) /* an answer that was cut */
+                peer_put(peer->answered, "cut ");
+            peer->in_size = 0;
             peer_put(peer->answered, "|");
         } else {
             break;
