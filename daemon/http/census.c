@@ -52,8 +52,9 @@ struct census {
     struct shared_result *latest;
     int64_t latest_ms;
     struct scan *scans; /* of the round that runs, one a worker; NULL: none runs */
-    unsigned running;   /* scans that have not ended */
-    bool has_failed;    /* a scan could not be started */
+    unsigned scan_count;
+    unsigned running; /* scans that have not ended */
+    bool has_failed;  /* a scan could not be started */
     struct tree merged;
     struct waiter *waiting; /* for the round that runs */
     struct waiter *posted;  /* on their way to their workers */
@@ -286,6 +287,7 @@ static void on_scan(void *data)
 static void begin_round(struct census *census, int64_t now_ms)
 {
     unsigned workers = cvn_server_workers(census->server);
+    census->scan_count = workers;
     census->has_failed = false;
     census->latest_ms = now_ms;
     census->scans = calloc(workers, sizeof *census->scans);
@@ -333,7 +335,7 @@ void census_free(struct census *census)
         return;
     tell_all(census->waiting);
     tell_all(census->posted);
-    for (unsigned i = 0; census->scans != NULL && i < cvn_server_workers(census->server); i++)
+    for (unsigned i = 0; census->scans != NULL && i < census->scan_count; i++)
         free_scan(&census->scans[i]);
     free(census->scans);
     clear_tree(&census->merged);

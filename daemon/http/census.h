@@ -31,7 +31,7 @@ struct census_result {
 typedef void (*census_fn)(const struct census_result *result, void *data);
 
 struct census *census_new(cvn_server *server);
-/* When no worker runs any more; those who still wait are told so. NULL is accepted. */
+/* When no worker runs any more, the server freed or not; those who still wait are told so. NULL is accepted. */
 void census_free(struct census *census);
 /* On a worker; `fn` is called once, on the same worker, maybe before this returns. `now_ms`: any steady clock. */
 void census_ask(struct census *census, int64_t now_ms, census_fn fn, void *data);

@@ -165,6 +165,7 @@ static int64_t read_expiry(const char *path)
 void rest_reconfigure(struct rest *rest, const struct config *config)
 {
     atomic_store(&rest->cert_expires, read_expiry(config->server.tls_cert));
+    atomic_store(&rest->max_connections, config->limits.max_connections);
 }
 
 void rest_drain(struct rest *rest)

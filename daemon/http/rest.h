@@ -24,11 +24,11 @@ struct rest;
 
 /* Registers all of its routes, and its collectors with the metrics. NULL: no memory, or the server has started. */
 struct rest *rest_new(const struct rest_parts *parts);
-/* When no worker runs any more. NULL is accepted. */
+/* When no worker runs any more and the store is closed; before the router goes. NULL is accepted. */
 void rest_free(struct rest *rest);
 /* From now on the server is not ready: who watches sends nobody here. Any thread. */
 void rest_drain(struct rest *rest);
-/* Reads the certificate's expiry again. Main thread. */
+/* Reads the certificate's expiry again, and what else it shows of the configuration that a reload may change. Main thread. */
 void rest_reconfigure(struct rest *rest, const struct config *config);
 
 #endif

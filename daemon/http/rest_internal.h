@@ -14,7 +14,8 @@ struct rest {
     atomic_bool is_draining;
     _Atomic size_t peak;          /* of connections, looked at every second */
     _Atomic int64_t cert_expires; /* Unix seconds; 0: no certificate */
-    cvn_timer *timer;             /* of worker 0 */
+    _Atomic uint32_t max_connections;
+    cvn_timer *timer; /* of worker 0 */
 };
 
 int64_t rest_now_ms(void);                   /* wall clock */

@@ -42,7 +42,7 @@ static void collect_server(struct metrics *metrics, cvn_text *text, void *data)
               "The most connections at once since the start.", (double)atomic_load(&rest->peak));
     write_one(text, "convened_connections_limit", "gauge",
               "limits.max_connections: the most connections that are let in; 0: no limit.",
-              rest->parts.config->limits.max_connections);
+              atomic_load(&rest->max_connections));
     write_one(text, "convened_connections_opened_total", "counter", "Connections since the start.",
               (double)stats.connections_total);
     write_one(text, "convened_log_entries_lost_total", "counter",

@@ -23,7 +23,7 @@ json_t *rest_server_stats(struct rest *rest)
                      "peak_connections", (json_int_t)atomic_load(&rest->peak), "connections_total",
                      (json_int_t)stats.connections_total, "uptime_s", rest_uptime(rest),
                      "started_at", started, "workers", (int)cvn_server_workers(rest->parts.server),
-                     "max_connections", (json_int_t)rest->parts.config->limits.max_connections,
+                     "max_connections", (json_int_t)atomic_load(&rest->max_connections),
                      "memory_bytes", (json_int_t)process.resident_bytes, "open_fds",
                      (json_int_t)process.open_fds, "version", CONVENE_VERSION);
 }
