@@ -211,6 +211,25 @@ void server_on_headers(struct http_request *request, bool initial, void *app)
     server->settings.on_headers(&wrapped, initial, server->settings.hook_data);
 }
 
+_Static_assert((int)CVN_REFUSED_VERSION == (int)EIO_CODE_BAD_VERSION &&
+                   (int)CVN_REFUSED_UNDECIDED == (int)EIO_CODE_UNDECIDED,
+               "the public codes are those of Engine.IO");
+
+void server_on_refused(struct http_request *request, const struct eio_refusal *refusal, void *app)
+{
+    struct cvn_server *server = server_of(app);
+    if (server->settings.on_connection_error == NULL)
+        return;
+    struct cvn_http_request wrapped = {.http = request};
+    cvn_connection_error error = {
+        .code = (enum cvn_refusal)refusal->code,
+        .message = eio_code_text(refusal->code),
+        .reason = refusal->reason != NULL ? refusal->reason : "",
+        .status = refusal->status,
+    };
+    server->settings.on_connection_error(&wrapped, &error, server->settings.hook_data);
+}
+
 /* --- What the application sees --- */
 
 void cvn_on_http(cvn_server *server, cvn_http_fn fn, void *data)

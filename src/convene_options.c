@@ -169,6 +169,7 @@ bool server_settings_init(struct server_settings *ret, const cvn_options *option
                                      options->http_idle_timeout_ms};
     ret->allow_request = options->allow_request;
     ret->on_headers = options->on_headers;
+    ret->on_connection_error = options->on_connection_error;
     if (!copy_origins(ret, options->origins) || !copy_path(ret, options->path) ||
         !server_settings_set_cors(ret, options) ||
         !server_settings_set_cookie(ret, options->cookie))

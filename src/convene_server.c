@@ -133,6 +133,7 @@ cvn_server *cvn_server_new(const cvn_options *options)
     server->eio_events = sio_client_events;
     server->eio_events.on_allow = server_on_allow;
     server->eio_events.on_headers = server_on_headers;
+    server->eio_events.on_refused = server_on_refused;
     /* The default namespace always exists, as every client expects. */
     if (sio_namespace_get(&server->sio, SLICE("/")) == NULL) {
         cvn_server_free(server);

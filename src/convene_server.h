@@ -60,6 +60,8 @@ struct server_settings {
     void *hook_data;
     bool (*allow_request)(cvn_http_request *request, const char **ret_message, void *hook_data);
     void (*on_headers)(cvn_http_request *request, bool initial, void *hook_data);
+    void (*on_connection_error)(cvn_http_request *request, const cvn_connection_error *error,
+                                void *hook_data);
     void (*log)(enum cvn_log_level level, const char *message, void *hook_data);
 };
 
@@ -125,6 +127,7 @@ void server_release_hooks(struct cvn_server *server);
 /* convene_http.c: what http_conn tells, shared out; and the hooks of Engine.IO that the application sees. */
 extern const struct http_events server_http_events;
 enum eio_verdict server_on_allow(struct http_request *request, const char **message, void *app);
+void server_on_refused(struct http_request *request, const struct eio_refusal *refusal, void *app);
 void server_on_headers(struct http_request *request, bool initial, void *app);
 
 /* client_files.c: the client bundles, read into memory when the server starts. */

@@ -5,6 +5,7 @@
  */
 #include "auth/auth.h"
 #include "auth/auth_dev.h"
+#include "auth/auth_jwks.h"
 #include "auth/auth_revoked.h"
 #include "auth/auth_sources.h"
 #include "auth/auth_token.h"
@@ -20,6 +21,7 @@ struct auth {
     pthread_mutex_t lock;       /* of `policy` */
     struct auth_policy *policy; /* never NULL */
     struct auth_dev *dev;       /* NULL outside of the development mode */
+    struct auth_jwks *jwks;     /* NULL: no auth.jwks_url */
     struct auth_revoked *revoked;
     struct auth_clock clock;
     /* Where tokens are looked for; see auth_sources.c. */
@@ -71,13 +73,10 @@ static bool fill(struct auth *auth, const struct config *config, cvn_server *ser
     auth->policy = auth_policy_new(config, auth_dev_secret(auth->dev));
     if (auth->policy == NULL)
         return false;
-    (void)server;
-    (void)outgoing;
-    if (config->auth.jwks_url != NULL) {
-        log_entry(LOG_ERROR, "auth.jwks_url is not supported yet", LOG_END);
-        return false;
-    }
-    return true;
+    if (config->auth.jwks_url == NULL)
+        return true;
+    auth->jwks = auth_jwks_new(config, server, outgoing, &auth->clock);
+    return auth->jwks != NULL;
 }
 
 struct auth *auth_new(const struct config *config, cvn_server *server, struct outgoing *outgoing)
@@ -99,6 +98,7 @@ void auth_free(struct auth *auth)
 {
     if (auth == NULL)
         return;
+    auth_jwks_free(auth->jwks);
     auth_policy_unref(auth->policy);
     auth_revoked_free(auth->revoked);
     auth_dev_free(auth->dev);
@@ -130,40 +130,121 @@ bool auth_reconfigure(struct auth *auth, const struct config *config)
     auth->policy = policy;
     pthread_mutex_unlock(&auth->lock);
     auth_policy_unref(old);
+    if (auth->jwks != NULL)
+        auth_jwks_expire(auth->jwks);
     return true;
 }
 
 /* --- Verifying --- */
+
+/* A token that has to wait for keys. */
+struct waiting {
+    struct auth_jwks_waiter waiter;
+    struct auth *auth;
+    auth_fn fn;
+    void *data;
+    size_t size;
+    char text[];
+};
+
+/* What came of looking at a token, and what it takes to look again. */
+struct finding {
+    struct auth_verdict verdict;
+    enum auth_jwks_advice advice;
+    char kid[AUTH_MAX_KID + 1]; /* with AUTH_JWKS_WAIT, if `has_kid` */
+    bool has_kid;
+};
 
 static struct auth_verdict invalid(const char *why)
 {
     return (struct auth_verdict){AUTH_INVALID, why, NULL};
 }
 
-static struct auth_verdict judge(struct auth *auth, cvn_slice text)
+static bool is_signed(struct auth *auth, const struct auth_policy *policy,
+                      const struct auth_token *token, struct finding *finding)
 {
+    if (auth_keys_verify(policy->keys, token->algorithm, token->kid, token->message,
+                         token->signature))
+        return true;
+    /* Secrets are never published, so there is nothing to fetch for them. */
+    if (auth->jwks == NULL || (AUTH_BIT(token->algorithm) & AUTH_SECRET_ALGORITHMS) != 0)
+        return false;
+    struct auth_keys *keys = NULL;
+    enum auth_jwks_advice advice = auth_jwks_ask(auth->jwks, token->kid, &keys);
+    bool fits = keys != NULL && auth_keys_verify(keys, token->algorithm, token->kid, token->message,
+                                                 token->signature);
+    auth_keys_unref(keys);
+    if (fits)
+        return true;
+    finding->advice = advice;
+    finding->has_kid = token->kid != NULL;
+    if (finding->has_kid)
+        snprintf(finding->kid, sizeof finding->kid, "%s", token->kid);
+    return false;
+}
+
+static struct auth_verdict judge_parsed(struct auth *auth, const struct auth_policy *policy,
+                                        const struct auth_token *token, struct finding *finding)
+{
+    if ((policy->algorithms & AUTH_BIT(token->algorithm)) == 0)
+        return invalid("the algorithm is not allowed");
+    if (is_signed(auth, policy, token, finding))
+        return auth_token_judge(token, policy, auth->clock.unix_s(auth->clock.data));
+    if (finding->advice == AUTH_JWKS_FAILED)
+        return (struct auth_verdict){AUTH_UNAVAILABLE, "the keys cannot be had now", NULL};
+    return invalid("no key that fits has made the signature");
+}
+
+static struct finding judge(struct auth *auth, cvn_slice text)
+{
+    struct finding finding = {.advice = AUTH_JWKS_USE};
+    struct auth_verdict *verdict = &finding.verdict;
     struct auth_policy *policy = policy_of(auth);
     struct auth_token token;
-    struct auth_verdict verdict;
     const char *why = auth_token_parse(&token, text, policy->max_token_bytes);
     if (why != NULL) {
-        verdict = invalid(why);
+        *verdict = invalid(why);
     } else {
-        if ((policy->algorithms & AUTH_BIT(token.algorithm)) == 0)
-            verdict = invalid("the algorithm is not allowed");
-        else if (auth_keys_verify(policy->keys, token.algorithm, token.kid, token.message,
-                                  token.signature))
-            verdict = auth_token_judge(&token, policy, auth->clock.unix_s(auth->clock.data));
-        else
-            verdict = invalid("no key that fits has made the signature");
+        *verdict = judge_parsed(auth, policy, &token, &finding);
         auth_token_release(&token);
     }
-    if (verdict.refusal == AUTH_OK && auth_revoked_has(auth->revoked, verdict.principal)) {
-        principal_unref(verdict.principal);
-        verdict = invalid("the token was revoked");
+    if (verdict->refusal == AUTH_OK && auth_revoked_has(auth->revoked, verdict->principal)) {
+        principal_unref(verdict->principal);
+        *verdict = invalid("the token was revoked");
     }
     auth_policy_unref(policy);
-    return verdict;
+    return finding;
+}
+
+/* The keys were fetched, or could not be: what is not known now is not known. */
+static void on_keys(struct auth_jwks_waiter *waiter)
+{
+    struct waiting *waiting = (struct waiting *)(void *)waiter; /* its first member */
+    struct finding finding = judge(waiting->auth, (cvn_slice){waiting->text, waiting->size});
+    if (finding.advice == AUTH_JWKS_WAIT)
+        finding.verdict =
+            (struct auth_verdict){AUTH_UNAVAILABLE, "the keys take too long to fetch", NULL};
+    waiting->fn(finding.verdict.refusal, finding.verdict.principal, finding.verdict.why,
+                waiting->data);
+    free(waiting);
+}
+
+static bool wait_for_keys(struct auth *auth, cvn_slice token, const struct finding *finding,
+                          auth_fn fn, void *data)
+{
+    struct waiting *waiting = malloc(sizeof *waiting + token.size);
+    if (waiting == NULL)
+        return false;
+    waiting->auth = auth;
+    waiting->fn = fn;
+    waiting->data = data;
+    waiting->size = token.size;
+    memcpy(waiting->text, token.data, token.size);
+    if (auth_jwks_wait(auth->jwks, finding->has_kid ? finding->kid : NULL, &waiting->waiter,
+                       on_keys))
+        return true;
+    free(waiting);
+    return false;
 }
 
 void auth_verify(struct auth *auth, cvn_slice token, auth_fn fn, void *data)
@@ -172,8 +253,11 @@ void auth_verify(struct auth *auth, cvn_slice token, auth_fn fn, void *data)
         fn(AUTH_REQUIRED, NULL, "there is no token", data);
         return;
     }
-    struct auth_verdict verdict = judge(auth, token);
-    fn(verdict.refusal, verdict.principal, verdict.why, data);
+    struct finding finding = judge(auth, token);
+    if (finding.advice != AUTH_JWKS_WAIT)
+        fn(finding.verdict.refusal, finding.verdict.principal, finding.verdict.why, data);
+    else if (!wait_for_keys(auth, token, &finding, fn, data))
+        fn(AUTH_UNAVAILABLE, NULL, "too many wait for keys", data);
 }
 
 /* --- Where tokens are --- */

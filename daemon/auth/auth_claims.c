@@ -139,12 +139,16 @@ static bool take_ids(struct scratch *scratch, const json_t *claims, const struct
     return json_is_array(value);
 }
 
-static enum role role_of(const struct auth_policy *policy, const char *name)
+/* ROLE_NONE for a name that means nothing; *ret_is_barred for one that the map gives to NONE, which no default role helps. */
+static enum role role_of(const struct auth_policy *policy, const char *name, bool *ret_is_barred)
 {
     enum role role;
     for (size_t i = 0; i < policy->role_count; i++) {
-        if (strcmp(name, policy->roles[i].name) == 0)
-            return policy->roles[i].role;
+        if (strcmp(name, policy->roles[i].name) != 0)
+            continue;
+        if (policy->roles[i].role == ROLE_NONE)
+            *ret_is_barred = true;
+        return policy->roles[i].role;
     }
     return role_parse(name, &role) ? role : ROLE_NONE;
 }
@@ -154,8 +158,9 @@ static bool take_role(const json_t *claims, const struct auth_policy *policy, en
 {
     const json_t *value = find(claims, &policy->role);
     enum role role = ROLE_NONE;
+    bool is_barred = false;
     if (json_is_string(value))
-        role = role_of(policy, json_string_value(value));
+        role = role_of(policy, json_string_value(value), &is_barred);
     else if (value != NULL && !json_is_array(value))
         return false;
     for (size_t i = 0; i < json_array_size(value); i++) {
@@ -163,9 +168,9 @@ static bool take_role(const json_t *claims, const struct auth_policy *policy, en
         if (name == NULL)
             return false;
         if (role == ROLE_NONE)
-            role = role_of(policy, name);
+            role = role_of(policy, name, &is_barred);
     }
-    *ret = role != ROLE_NONE ? role : policy->default_role;
+    *ret = is_barred ? ROLE_NONE : role != ROLE_NONE ? role : policy->default_role;
     return true;
 }
 

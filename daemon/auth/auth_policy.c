@@ -49,34 +49,16 @@ static char *read_file(const char *path, size_t *ret_size)
     return data;
 }
 
-static void forget(char *secret, size_t size)
+static bool add_key_file(struct auth_keys *keys, const char *path)
 {
-    if (secret != NULL)
-        OPENSSL_cleanse(secret, size);
-    free(secret);
-}
-
-/* The line end that editors leave behind is not part of a secret. */
-static cvn_slice without_line_end(const char *data, size_t size)
-{
-    if (size > 0 && data[size - 1] == '\n')
-        size--;
-    if (size > 0 && data[size - 1] == '\r')
-        size--;
-    return (cvn_slice){data, size};
-}
-
-static bool add_file(struct auth_keys *keys, const char *path, bool secret)
-{
+    static const char what[] = "a file of auth.key_files cannot be used";
     size_t size = 0;
-    const char *what =
-        secret ? "auth.secret_file cannot be used" : "a file of auth.key_files cannot be used";
     char *data = read_file(path, &size);
     if (data == NULL)
         return complain(what, path, strerror(errno));
-    const char *why = secret ? auth_keys_add_secret(keys, without_line_end(data, size))
-                             : auth_keys_add_pem(keys, (cvn_slice){data, size});
-    forget(data, size);
+    const char *why = auth_keys_add_pem(keys, (cvn_slice){data, size});
+    OPENSSL_cleanse(data, size); /* somebody may have given a private key by mistake */
+    free(data);
     return why == NULL || complain(what, path, why);
 }
 
@@ -155,7 +137,7 @@ static bool take_claims(struct auth_policy *policy, const struct config *config)
     return true;
 }
 
-/* "teacher=PROFESSOR" */
+/* "teacher=PROFESSOR"; "anon=NONE" bars whoever is called so. */
 static bool take_roles(struct auth_policy *policy, const struct config *config)
 {
     const struct config_list *map = &config->auth.role_map;
@@ -165,9 +147,10 @@ static bool take_roles(struct auth_policy *policy, const struct config *config)
     for (size_t i = 0; i < map->count; i++) {
         const char *equals = strrchr(map->items[i], '=');
         struct auth_role_name *role = &policy->roles[i];
-        if (equals == NULL || equals == map->items[i] || !role_parse(equals + 1, &role->role))
+        if (equals == NULL || equals == map->items[i] ||
+            (strcmp(equals + 1, "NONE") != 0 && !role_parse(equals + 1, &role->role)))
             return complain("a row of auth.role_map is not NAME=ROLE", map->items[i],
-                            "ROLE is one of STUDENT, PROFESSOR, ADMIN, SERVICE");
+                            "ROLE is one of STUDENT, PROFESSOR, ADMIN, SERVICE, NONE");
         role->name = strndup(map->items[i], (size_t)(equals - map->items[i]));
         if (role->name == NULL)
             return complain("out of memory", "auth.role_map", NULL);
@@ -232,16 +215,13 @@ static bool take_keys(struct auth_policy *policy, const struct config *config, c
     policy->keys = auth_keys_new();
     if (policy->keys == NULL)
         return complain("out of memory", "auth", NULL);
-    if (config->auth.secret_file != NULL) {
-        if (!add_file(policy->keys, config->auth.secret_file, true))
-            return false;
-    } else if (config->auth.secret != NULL) {
+    if (config->auth.secret != NULL) { /* what auth.secret_file holds is here, too */
         why = auth_keys_add_secret(policy->keys, cvn_str(config->auth.secret));
         if (why != NULL)
             return complain("auth.secret cannot be used", "auth.secret", why);
     }
     for (size_t i = 0; i < config->auth.key_files.count; i++) {
-        if (!add_file(policy->keys, config->auth.key_files.items[i], false))
+        if (!add_key_file(policy->keys, config->auth.key_files.items[i]))
             return false;
     }
     if (dev_secret.size > 0) {

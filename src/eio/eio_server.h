@@ -39,6 +39,29 @@ enum eio_verdict {
     EIO_LATER /* eio_admission_new was called, eio_admission_decide will be */
 };
 
+/* The codes of error answers, "HTTP errors" in the protocol; and what we answer with a bare 503. */
+enum eio_code {
+    EIO_CODE_TRANSPORT_UNKNOWN,
+    EIO_CODE_SESSION_UNKNOWN,
+    EIO_CODE_BAD_METHOD,
+    EIO_CODE_BAD_REQUEST,
+    EIO_CODE_FORBIDDEN,
+    EIO_CODE_BAD_VERSION,
+    EIO_CODE_FULL,     /* max_sessions are there */
+    EIO_CODE_STOPPING, /* after eio_server_shutdown */
+    EIO_CODE_UNDECIDED /* nobody decided within allow_timeout_ms */
+};
+/* The words of a code, static. */
+const char *eio_code_text(enum eio_code code);
+
+/* Why a request gets no session. */
+struct eio_refusal {
+    enum eio_code code;
+    int status;          /* 0: that of the code */
+    const char *message; /* for the client; NULL: that of the code */
+    const char *reason;  /* for the layer above, which may know more; NULL: nothing */
+};
+
 struct eio_options {                   /* all filled in by the caller; see eio_options_default */
     cvn_slice path;                    /* "/engine.io" */
     bool add_trailing_slash;           /* true: also (and canonically) "/engine.io/" */
@@ -74,6 +97,8 @@ struct eio_events {
     /* Before the head of an answer to a request is written (also the 101): add fields with http_request_add_field.
      * `initial` on the handshake. For a pending poll this is called when the request arrives. */
     void (*on_headers)(struct http_request *request, bool initial, void *app);
+    /* A request is about to be refused: its head is valid, fields may be added to the answer. */
+    void (*on_refused)(struct http_request *request, const struct eio_refusal *refusal, void *app);
     /* A session is open; `request` is its handshake: head valid during the call (copy headers, query, address you want). Set the session's owner. */
     void (*on_open)(struct eio_session *session, const struct http_request *request, void *app);
     /* A message. Bytes are writable and valid during the call; text is valid UTF-8. */

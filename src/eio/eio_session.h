@@ -23,16 +23,6 @@
 #define EIO_SHUTDOWN_TIMEOUT_MS                                                                    \
     1000 /* how long a shutdown waits for polls to come and fetch their close packet */
 
-/* The codes of error answers, "HTTP errors" in the protocol. */
-enum eio_code {
-    EIO_CODE_TRANSPORT_UNKNOWN,
-    EIO_CODE_SESSION_UNKNOWN,
-    EIO_CODE_BAD_METHOD,
-    EIO_CODE_BAD_REQUEST,
-    EIO_CODE_FORBIDDEN,
-    EIO_CODE_BAD_VERSION
-};
-
 struct eio_server {
     struct worker *worker;
     const struct eio_options *options;
@@ -103,9 +93,13 @@ void eio_server_drop_websocket(struct eio_server *server);
 /* Adds the CORS fields and, with `no_store`, the cache-control field of transport answers. False when memory has run out. */
 bool eio_handshake_add_fields(struct eio_server *server, struct http_request *request,
                               bool no_store);
-/* Answers with an error of the table; on a WebSocket upgrade as plain text, with the connection closed. `message` NULL: the table's. */
+/* Tells the layer above and answers with an error of the table; on a WebSocket upgrade as plain text, with the connection closed.
+ * Inside on_head only. */
 void eio_handshake_refuse(struct eio_server *server, struct http_request *request,
-                          enum eio_code code, const char *message);
+                          const struct eio_refusal *refusal);
+/* Tells the layer above of a refusal that is answered in another way. */
+void eio_handshake_tell(struct eio_server *server, struct http_request *request,
+                        const struct eio_refusal *refusal);
 /* Answers with a bare status and closes the connection: for what clients never see unless they or memory fail. */
 void eio_handshake_fail(struct eio_server *server, struct http_request *request, int status);
 

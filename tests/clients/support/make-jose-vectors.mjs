@@ -15,8 +15,8 @@ const addPair = async (name, algorithm, options) => {
 const sign = (algorithm, key, kid) =>
     new jose.SignJWT(claims).setProtectedHeader({ alg: algorithm, typ: "JWT", ...(kid && { kid }) }).sign(key);
 
-const secret = randomBytes(64);
-keys.secret = { base64url: secret.toString("base64url") };
+const secret = Buffer.from(randomBytes(32).toString("hex"));
+keys.secret = { text: secret.toString() };
 for (const algorithm of ["HS256", "HS384", "HS512"])
     tokens[algorithm] = { key: "secret", token: await sign(algorithm, createSecretKey(secret)) };
 

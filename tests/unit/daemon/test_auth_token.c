@@ -77,14 +77,8 @@ static struct auth *with_golden_key(const char *name)
     struct config config = rig_config();
     struct auth *auth;
     if (strcmp(name, "secret") == 0) {
-        uint8_t secret[64];
-        size_t size;
-        assert_true(auth_base64url_decode(
-            cvn_str(rig_text(json_object_get(golden, "keys"), name, "base64url")), secret, &size));
-        char *path = rig_file(secret, size);
-        config.auth.secret_file = path;
+        config.auth.secret = rig_text(json_object_get(golden, "keys"), name, "text");
         auth = rig_auth(&config);
-        rig_unlink(path);
     } else {
         const char *pem = rig_text(json_object_get(golden, "keys"), name, "pem");
         char *path = rig_file(pem, strlen(pem));
