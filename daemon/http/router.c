@@ -56,7 +56,7 @@ void router_measure(struct router *router, struct metrics *metrics)
     static const double bounds[] = {0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10, 0};
     router->durations = metrics_histogram(metrics, "convened_http_request_duration_seconds",
                                           "From the arrival of a whole HTTP request to its answer.",
-                                          "route", NULL, 100);
+                                          "route", bounds, 100);
 }
 
 static size_t count_names(const char *list)
