@@ -43,8 +43,7 @@ enum audit_anchor_result audit_anchor_read(const char *data_dir, struct audit_an
     ssize_t size = read(fd, line, sizeof line);
     close(fd);
     if (size <= 0 || line[size - 1] != '\n' ||
-        !audit_anchor_parse((cvn_slice){line, (size_t)size - 1}, &anchor) ||
-        anchor.seq < 0)
+        !audit_anchor_parse((cvn_slice){line, (size_t)size - 1}, &anchor) || anchor.seq < 0)
         return AUDIT_ANCHOR_UNREADABLE;
     *ret = anchor;
     return AUDIT_ANCHOR_READ;
