@@ -1,6 +1,8 @@
 /* convened: reads its command line, puts the server together from the library's public parts, and runs it until SIGTERM. Main thread. */
 #include "config/config.h"
 #include "convened_options.h"
+#include "access/access_proxies.h"
+#include "http/proxy.h"
 #include "http/static_files.h"
 #include "modules/demo_chat.h"
 #include "ops/data_dir.h"
@@ -13,6 +15,7 @@ struct daemon {
     cvn_server *server;
     struct static_files *files; /* NULL without --dev */
     struct demo_chat *chat;     /* likewise */
+    struct proxy *proxy;        /* NULL without upstream.url */
     time_t started;
 };
 
@@ -35,6 +38,16 @@ static void answer_health(const struct daemon *daemon, cvn_http_request *request
         stats.connections, stats.polling, stats.sockets);
     cvn_http_add_header(request, "Cache-Control", cvn_str("no-store"));
     cvn_http_respond(request, 200, "application/json", (cvn_slice){json, (size_t)size});
+}
+
+/* Before a request's body has come, on any worker. */
+static bool on_http_head(cvn_http_request *request, void *data)
+{
+    const struct daemon *daemon = data;
+    if (daemon->proxy == NULL || is_path(request, "/health"))
+        return false;
+    return (daemon->files != NULL && static_files_serve(daemon->files, request)) ||
+           proxy_serve(request, daemon->proxy);
 }
 
 /* On any worker. */
@@ -85,6 +98,14 @@ static bool assemble(struct daemon *daemon)
     if (daemon->server == NULL)
         return false;
     cvn_on_http(daemon->server, on_http, daemon);
+    cvn_on_http_head(daemon->server, on_http_head, daemon);
+    if (!access_proxies_reconfigure(daemon->config))
+        return false;
+    if (daemon->config->upstream.url != NULL) {
+        daemon->proxy = proxy_new(daemon->config, daemon->server, NULL);
+        if (daemon->proxy == NULL)
+            return false;
+    }
     if (!daemon->config->dev)
         return true;
     daemon->files = static_files_load(daemon->config->server.web_dir);
@@ -113,6 +134,8 @@ int main(int argc, char **argv)
             cvn_server_free(daemon.server);
         demo_chat_free(daemon.chat);
         static_files_free(daemon.files);
+        proxy_free(daemon.proxy);
+        access_proxies_release();
     }
     config_free(daemon.config);
     return status;

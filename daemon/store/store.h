@@ -58,6 +58,8 @@ typedef void (*store_done_fn)(enum store_result result, void *job);
 bool store_write(struct store *store, store_fn fn, store_done_fn done, void *job);
 bool store_read(struct store *store, store_fn fn, store_done_fn done,
                 void *job); /* sees what was committed; must not change anything */
+/* Like store_write, but `done` runs on the store's thread whoever asked, so it must be quick; for what has to go on when the worker has ended. */
+bool store_write_aside(struct store *store, store_fn fn, store_done_fn done, void *job);
 /* The same at once, on this thread, before store_start (or on a store that is opened read-only). */
 enum store_result store_run(struct store *store, store_fn fn, void *job);
 

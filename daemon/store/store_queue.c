@@ -206,15 +206,14 @@ void store_queue_abandon(struct store *store, struct store_queue *queue)
     store_answer(store, &jobs);
 }
 
-static bool submit(struct store *store, struct store_queue *queue, store_fn fn, store_done_fn done,
-                   void *data)
+static bool submit(struct store *store, struct store_queue *queue, int worker,
+                   struct store_job what)
 {
     struct store_job *job = malloc(sizeof *job);
     if (job == NULL)
         return false;
-    *job = (struct store_job){.fn = fn, .done = done, .data = data, .worker = -1};
-    if (store->server != NULL)
-        job->worker = (int)cvn_worker_index(store->server);
+    *job = what;
+    job->worker = worker;
     atomic_fetch_add(&store->waiting, 1);
     if (store_queue_push(queue, job))
         return true;
@@ -224,12 +223,25 @@ static bool submit(struct store *store, struct store_queue *queue, store_fn fn, 
     return false;
 }
 
+static int asking_worker(const struct store *store)
+{
+    return store->server != NULL ? (int)cvn_worker_index(store->server) : -1;
+}
+
 bool store_write(struct store *store, store_fn fn, store_done_fn done, void *job)
 {
-    return submit(store, &store->writes, fn, done, job);
+    return submit(store, &store->writes, asking_worker(store),
+                  (struct store_job){.fn = fn, .done = done, .data = job});
+}
+
+bool store_write_aside(struct store *store, store_fn fn, store_done_fn done, void *job)
+{
+    return submit(store, &store->writes, -1,
+                  (struct store_job){.fn = fn, .done = done, .data = job});
 }
 
 bool store_read(struct store *store, store_fn fn, store_done_fn done, void *job)
 {
-    return submit(store, &store->reads, fn, done, job);
+    return submit(store, &store->reads, asking_worker(store),
+                  (struct store_job){.fn = fn, .done = done, .data = job});
 }

@@ -234,6 +234,27 @@ CVN_API void cvn_server_free(cvn_server *server);
 CVN_API CVN_MUST_CHECK enum cvn_error cvn_post(cvn_server *server, unsigned index,
                                                void (*fn)(void *data), void *data);
 
+/*
+ * Changes to a running server. Each is done when every worker has come to it, which is soon after the
+ * call has returned and before anything that is posted afterwards (cvn_post). Any thread once the
+ * server has started; of calls from several threads the last one wins, on all workers alike.
+ */
+
+/** Replaces cvn_options.origins, for requests from then on; sessions that are open stay. Copied; NULL
+ * for none. Also before the start, on the thread that will start it. CVN_ERR_LIMIT for more than
+ * 1024, CVN_ERR_MEMORY, CVN_ERR_STATE when it has stopped, CVN_ERR_ARGUMENT. */
+CVN_API CVN_MUST_CHECK enum cvn_error cvn_server_set_origins(cvn_server *server,
+                                                             const char *const *origins);
+/** Replaces cvn_options.max_connections_per_worker; 0: no limit. Sessions that are open stay. Also
+ * before the start. CVN_ERR_MEMORY, CVN_ERR_STATE when it has stopped, CVN_ERR_ARGUMENT. */
+CVN_API CVN_MUST_CHECK enum cvn_error cvn_server_set_max_connections(cvn_server *server,
+                                                                     size_t per_worker);
+/** Reads tls_cert_file and tls_key_file anew, on the calling thread; new connections get what is in
+ * them, open ones stay as they are. CVN_ERR_TLS when they are no good (said to the log): then nothing
+ * changes. CVN_ERR_STATE when the server does not run or serves no TLS, CVN_ERR_MEMORY,
+ * CVN_ERR_ARGUMENT. */
+CVN_API CVN_MUST_CHECK enum cvn_error cvn_server_reload_tls(cvn_server *server);
+
 /** Numbers of the running server, summed over its workers. Any thread. */
 typedef struct cvn_stats {
     size_t connections;         /**< open sessions */

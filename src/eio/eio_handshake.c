@@ -101,7 +101,7 @@ static struct worker *sid_worker(const struct eio_server *server, cvn_slice sid)
 bool eio_handshake_add_fields(struct eio_server *server, struct http_request *request,
                               bool no_store)
 {
-    const struct http_origin_policy *policy = &server->options->origins;
+    const struct http_origin_policy *policy = &server->origins;
     if (!http_origin_add_fields(policy, request, http_origin_check(policy, request->head)))
         return false;
     return !no_store || http_request_add_field(request, SLICE("cache-control"), SLICE("no-store"));
@@ -268,13 +268,27 @@ static enum eio_decision ask(struct eio_server *server, struct http_request *req
         return EIO_UNDECIDED;
     }
     *ret_admission = eio_admission_take(request); /* decided before on_allow returned */
-    *ret_message = (*ret_admission)->message;
     return (enum eio_decision)(*ret_admission)->decision;
+}
+
+/* `message` is that of a refusal at once, `denial` that of a later one; both may be NULL. */
+static void deny(struct eio_server *server, struct http_request *request, const char *message,
+                 const struct eio_denial *denial)
+{
+    struct eio_refusal refusal = {.code = EIO_CODE_FORBIDDEN, .message = message};
+    if (denial != NULL) {
+        refusal.status = denial->status;
+        refusal.message = denial->message;
+        for (size_t i = 0; i < denial->field_count; i++)
+            (void)http_request_add_field(request, denial->fields[i].name, denial->fields[i].value);
+    }
+    refusal.reason = refusal.message;
+    eio_handshake_refuse(server, request, &refusal);
 }
 
 static void on_decided(struct eio_server *server, struct http_request *request,
                        enum eio_transport transport, enum eio_decision decision,
-                       const char *message)
+                       const char *message, const struct eio_denial *denial)
 {
     switch (decision) {
     case EIO_UNDECIDED:
@@ -286,10 +300,7 @@ static void on_decided(struct eio_server *server, struct http_request *request,
             open_polling(server, request);
         break;
     case EIO_DECIDED_DENY:
-        eio_handshake_refuse(server, request,
-                             &(struct eio_refusal){.code = EIO_CODE_FORBIDDEN,
-                                                   .message = message,
-                                                   .reason = message});
+        deny(server, request, message, denial);
         break;
     case EIO_DECIDED_TIMEOUT:
         refuse(server, request, EIO_CODE_UNDECIDED, NULL);
@@ -299,7 +310,7 @@ static void on_decided(struct eio_server *server, struct http_request *request,
 
 static bool is_full(const struct eio_server *server)
 {
-    size_t max = server->options->max_sessions;
+    size_t max = server->max_sessions;
     return max > 0 && server->count + server->waiting >= max;
 }
 
@@ -309,7 +320,7 @@ static void on_new(struct eio_server *server, struct http_request *request,
 {
     bool is_upgrade = ws_handshake_is_wanted(request->head);
     struct eio_admission *admission = eio_admission_take(request);
-    const char *message = admission != NULL ? admission->message : NULL;
+    const char *message = NULL;
 
     if (request->method != HTTP_GET)
         refuse(server, request, EIO_CODE_BAD_METHOD, NULL);
@@ -324,7 +335,8 @@ static void on_new(struct eio_server *server, struct http_request *request,
     else {
         enum eio_decision decision = admission != NULL ? (enum eio_decision)admission->decision
                                                        : ask(server, request, &message, &admission);
-        on_decided(server, request, transport, decision, message);
+        on_decided(server, request, transport, decision, message,
+                   admission != NULL ? admission->denial : NULL);
     }
     eio_admission_unref(admission);
 }
@@ -352,7 +364,7 @@ static void on_known(struct eio_session *session, struct http_request *request,
 
 void eio_server_on_head(struct eio_server *server, struct http_request *request)
 {
-    const struct http_origin_policy *policy = &server->options->origins;
+    const struct http_origin_policy *policy = &server->origins;
     struct query query;
 
     if (http_origin_is_preflight(request->head)) {

@@ -129,6 +129,11 @@ void eio_server_free(struct eio_server *server);
 size_t eio_server_session_count(const struct eio_server *server);
 void *eio_server_app(const struct eio_server *server);
 
+/* Other origins than those of the options, for requests from now on; the list must stay until it is replaced. */
+void eio_server_set_origins(struct eio_server *server, const char *const *allowed, size_t count);
+/* Another number than that of the options; 0 = unbounded. Sessions that are there stay. */
+void eio_server_set_max_sessions(struct eio_server *server, size_t max);
+
 /* Whether a request belongs to Engine.IO, by its path. */
 bool eio_server_owns_path(const struct eio_server *server, cvn_slice path);
 /* Where the workers of all instances are, indexed by worker; for moving requests. */
@@ -147,9 +152,21 @@ void eio_server_on_abort(struct eio_server *server, struct http_request *request
  * meanwhile, and after allow_timeout_ms gets 503. */
 struct eio_admission *eio_admission_new(struct eio_server *server, struct http_request *request)
     __attribute__((warn_unused_result));
-/* Lets the client in or refuses it with `message` (NULL: "Forbidden"), which is taken over to be freed with mem_free. Exactly once; the admission
- * is gone afterwards. On the instance's worker; on any thread once that worker has ended. */
-void eio_admission_decide(struct eio_admission *admission, bool is_allowed, char *message);
+/* What a refusal says; one block of memory, texts included. */
+struct eio_denial {
+    int status;          /* 0: the usual */
+    const char *message; /* NULL: "Forbidden" */
+    size_t
+        field_count; /* of header fields in the answer; those that cannot be there are left out */
+    struct eio_denial_field {
+        cvn_slice name, value;
+    } fields[];
+};
+
+/* Lets the client in or refuses it with `denial` (NULL: all as usual), which is taken over to be freed with mem_free. Exactly once; the
+ * admission is gone afterwards. On the instance's worker; on any thread once that worker has ended. */
+void eio_admission_decide(struct eio_admission *admission, bool is_allowed,
+                          struct eio_denial *denial);
 
 /* --- Sessions --- */
 

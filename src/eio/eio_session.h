@@ -28,13 +28,15 @@ struct eio_server {
     const struct eio_options *options;
     const struct eio_events *events;
     void *app;
-    cvn_slice path;      /* options->path without a slash at its end */
-    struct map sessions; /* by id: what requests may find, open and closing ones */
-    size_t waiting;      /* handshakes that are decided on later: counted like sessions */
-    size_t count;        /* sessions that exist, the ended ones too until their on_close */
-    struct list live;    /* the sessions in the map */
-    struct list ready;   /* sessions whose pending poll is to be answered at the end of the turn */
-    struct list ended;   /* sessions whose on_close is due */
+    struct http_origin_policy origins; /* may change */
+    size_t max_sessions;               /* may change */
+    cvn_slice path;                    /* options->path without a slash at its end */
+    struct map sessions;               /* by id: what requests may find, open and closing ones */
+    size_t waiting;    /* handshakes that are decided on later: counted like sessions */
+    size_t count;      /* sessions that exist, the ended ones too until their on_close */
+    struct list live;  /* the sessions in the map */
+    struct list ready; /* sessions whose pending poll is to be answered at the end of the turn */
+    struct list ended; /* sessions whose on_close is due */
     struct worker_task task; /* the end-of-turn work */
     struct message *ping;
     struct message *probe_answer;
@@ -116,9 +118,9 @@ struct eio_admission {
     struct eio_server *server;
     struct http_request *request; /* NULL: it waits no longer */
     struct timer timer;
-    char *message;    /* of a refusal; NULL: the usual */
-    uint8_t refs;     /* the request's and that of whoever decides */
-    uint8_t decision; /* enum eio_decision */
+    struct eio_denial *denial; /* what a refusal says; NULL: the usual */
+    uint8_t refs;              /* the request's and that of whoever decides */
+    uint8_t decision;          /* enum eio_decision */
 };
 
 /* Takes a request's admission off it, NULL when it has none: on the second on_head, or when the client has gone. The request's reference becomes
