@@ -518,6 +518,7 @@ static bool make_request(struct proxy_exchange *exchange, struct request_head *h
     SET(CURLOPT_MAXAGE_CONN, MAX_POOL_AGE);
     SET(CURLOPT_FRESH_CONNECT,
         is_idempotent(cvn_http_method(exchange->client)) && !exchange->is_upgrade ? 0L : 1L);
+    SET(CURLOPT_FORBID_REUSE, exchange->is_upgrade ? 1L : 0L); /* libcurl would keep a tunnel */
     SET(CURLOPT_BUFFERSIZE, BUFFER_SIZE);
     SET(CURLOPT_UPLOAD_BUFFERSIZE, BUFFER_SIZE);
     SET(CURLOPT_READFUNCTION, on_read);

@@ -4,6 +4,7 @@ import { createServer } from "node:http";
 import { gzipSync } from "node:zlib";
 import express from "express";
 import { WebSocketServer } from "ws";
+import { within } from "./server.mjs";
 
 const HTML = `<!doctype html><title>Application</title>${"<p>text</p>".repeat(500)}`;
 
@@ -195,7 +196,7 @@ export async function startApplication(t, { port = 0, trust } = {}) {
   state.told = (what) => {
     const at = state.past.indexOf(what);
     if (at >= 0) return void state.past.splice(at, 1);
-    return new Promise((resolve) => waiting.set(what, [...(waiting.get(what) ?? []), resolve]));
+    return within(new Promise((resolve) => waiting.set(what, [...(waiting.get(what) ?? []), resolve])), `the application to tell of "${what}"`);
   };
   const app = express();
   if (trust) app.set("trust proxy", trust);
