@@ -140,7 +140,7 @@ struct cvn_admission {
     struct worker *worker;
     struct eio_admission *eio;
     bool is_allowed;
-    char *message;
+    struct eio_denial *denial;
 };
 
 cvn_admission *cvn_allow_later(cvn_http_request *request)
@@ -162,7 +162,7 @@ cvn_admission *cvn_allow_later(cvn_http_request *request)
 
 static void decide(struct cvn_admission *admission)
 {
-    eio_admission_decide(admission->eio, admission->is_allowed, admission->message);
+    eio_admission_decide(admission->eio, admission->is_allowed, admission->denial);
     mem_free(admission);
 }
 
@@ -197,8 +197,51 @@ void cvn_allow(cvn_admission *admission)
 
 void cvn_deny(cvn_admission *admission, const char *message)
 {
-    if (message != NULL) /* without memory for it: the usual word */
-        admission->message = mem_dup(message, strlen(message) + 1);
+    cvn_deny_with(admission, &(cvn_denial){.message = message});
+}
+
+static size_t text_size(const char *text)
+{
+    return text != NULL ? strlen(text) + 1 : 0;
+}
+
+/* A copy of the text at *to, which moves behind it; NULL stays NULL. */
+static const char *put_text(char **to, const char *text)
+{
+    size_t size = text_size(text);
+    char *copy = *to;
+    if (size == 0)
+        return NULL;
+    memcpy(copy, text, size);
+    *to += size;
+    return copy;
+}
+
+/* NULL when memory has run out: then the client gets the usual refusal. */
+static struct eio_denial *copy_denial(const cvn_denial *from)
+{
+    size_t size = sizeof(struct eio_denial) + from->header_count * sizeof(struct eio_denial_field) +
+                  text_size(from->message);
+    for (size_t i = 0; i < from->header_count; i++)
+        size += text_size(from->headers[i].name) + text_size(from->headers[i].value);
+    struct eio_denial *denial = mem_zalloc(size);
+    if (denial == NULL)
+        return NULL;
+    char *to = (char *)&denial->fields[from->header_count];
+    denial->status = from->status >= 400 && from->status <= 599 ? from->status : 0;
+    denial->message = put_text(&to, from->message);
+    denial->field_count = from->header_count;
+    for (size_t i = 0; i < from->header_count; i++) {
+        denial->fields[i].name = cvn_str(put_text(&to, from->headers[i].name));
+        denial->fields[i].value = cvn_str(put_text(&to, from->headers[i].value));
+    }
+    return denial;
+}
+
+void cvn_deny_with(cvn_admission *admission, const cvn_denial *denial)
+{
+    if (denial != NULL)
+        admission->denial = copy_denial(denial);
     bring_home(admission);
 }
 
@@ -209,6 +252,25 @@ void server_on_headers(struct http_request *request, bool initial, void *app)
         return;
     struct cvn_http_request wrapped = {.http = request};
     server->settings.on_headers(&wrapped, initial, server->settings.hook_data);
+}
+
+_Static_assert((int)CVN_REFUSED_VERSION == (int)EIO_CODE_BAD_VERSION &&
+                   (int)CVN_REFUSED_UNDECIDED == (int)EIO_CODE_UNDECIDED,
+               "the public codes are those of Engine.IO");
+
+void server_on_refused(struct http_request *request, const struct eio_refusal *refusal, void *app)
+{
+    struct cvn_server *server = server_of(app);
+    if (server->settings.on_connection_error == NULL)
+        return;
+    struct cvn_http_request wrapped = {.http = request};
+    cvn_connection_error error = {
+        .code = (enum cvn_refusal)refusal->code,
+        .message = eio_code_text(refusal->code),
+        .reason = refusal->reason != NULL ? refusal->reason : "",
+        .status = refusal->status,
+    };
+    server->settings.on_connection_error(&wrapped, &error, server->settings.hook_data);
 }
 
 /* --- What the application sees --- */

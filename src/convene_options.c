@@ -30,21 +30,43 @@ static bool copy_string(char **ret, const char *text)
     return *ret != NULL;
 }
 
-static bool copy_origins(struct server_settings *ret, const char *const *origins)
+enum cvn_error server_copy_origins(const char *const *origins, char ***ret, size_t *ret_count)
 {
     size_t count = 0;
     while (origins != NULL && origins[count] != NULL)
         if (++count > MAX_ORIGINS)
-            return refuse("origins: more than 1024");
-    ret->origins = mem_zalloc((count + 1) * sizeof *ret->origins);
-    if (ret->origins == NULL)
+            return CVN_ERR_LIMIT;
+    char **copy = mem_zalloc((count + 1) * sizeof *copy);
+    bool is_copied = copy != NULL;
+    for (size_t i = 0; i < count && is_copied; i++)
+        is_copied = copy_string(&copy[i], origins[i]);
+    if (!is_copied) {
+        server_free_origins(copy);
+        return CVN_ERR_MEMORY;
+    }
+    *ret = copy;
+    *ret_count = count;
+    return CVN_OK;
+}
+
+void server_free_origins(char **origins)
+{
+    for (size_t i = 0; origins != NULL && origins[i] != NULL; i++)
+        mem_free(origins[i]);
+    mem_free(origins);
+}
+
+static bool copy_origins(struct server_settings *ret, const char *const *origins)
+{
+    switch (server_copy_origins(origins, &ret->origins, &ret->eio.origins.allowed_count)) {
+    case CVN_OK:
+        ret->eio.origins.allowed = (const char *const *)ret->origins;
+        return true;
+    case CVN_ERR_LIMIT:
+        return refuse("origins: more than 1024");
+    default:
         return refuse("origins: out of memory");
-    for (size_t i = 0; i < count; i++)
-        if (!copy_string(&ret->origins[i], origins[i]))
-            return refuse("origins: out of memory");
-    ret->eio.origins.allowed = (const char *const *)ret->origins;
-    ret->eio.origins.allowed_count = count;
-    return true;
+    }
 }
 
 static bool copy_path(struct server_settings *ret, const char *path)
@@ -169,6 +191,7 @@ bool server_settings_init(struct server_settings *ret, const cvn_options *option
                                      options->http_idle_timeout_ms};
     ret->allow_request = options->allow_request;
     ret->on_headers = options->on_headers;
+    ret->on_connection_error = options->on_connection_error;
     if (!copy_origins(ret, options->origins) || !copy_path(ret, options->path) ||
         !server_settings_set_cors(ret, options) ||
         !server_settings_set_cookie(ret, options->cookie))
@@ -184,9 +207,7 @@ bool server_settings_init(struct server_settings *ret, const cvn_options *option
 
 void server_settings_release(struct server_settings *settings)
 {
-    for (size_t i = 0; settings->origins != NULL && settings->origins[i] != NULL; i++)
-        mem_free(settings->origins[i]);
-    mem_free(settings->origins);
+    server_free_origins(settings->origins);
     mem_free(settings->host);
     mem_free(settings->tls_cert_file);
     mem_free(settings->tls_key_file);

@@ -129,10 +129,12 @@ cvn_server *cvn_server_new(const cvn_options *options)
         mem_free(server);
         return NULL;
     }
+    pthread_mutex_init(&server->change_lock, NULL);
     sio_server_init(&server->sio, server, &server->settings.sio);
     server->eio_events = sio_client_events;
     server->eio_events.on_allow = server_on_allow;
     server->eio_events.on_headers = server_on_headers;
+    server->eio_events.on_refused = server_on_refused;
     /* The default namespace always exists, as every client expects. */
     if (sio_namespace_get(&server->sio, SLICE("/")) == NULL) {
         cvn_server_free(server);
@@ -149,6 +151,7 @@ static void release_workers(struct cvn_server *server)
         worker_release(
             &worker->worker); /* closes what is left, so sessions end before their server */
         eio_server_free(worker->sio.eio);
+        server_change_unref(worker->origins);
     }
 }
 
@@ -160,12 +163,13 @@ void server_destroy(struct cvn_server *server)
     mem_free(server->workers);
     mem_free(server->sio_workers);
     mem_free(server->net_workers);
-    tls_context_free(server->tls);
+    tls_context_unref(server->tls);
     client_files_free(server->files);
     server_release_hooks(server);
     if (server->settings.log != NULL)
         log_set_sink(NULL, NULL, LOG_WARN);
     server_settings_release(&server->settings);
+    pthread_mutex_destroy(&server->change_lock);
     mem_free(server);
 }
 

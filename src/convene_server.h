@@ -10,6 +10,7 @@
 #include "net/tls.h"
 
 struct client_files;
+struct change;
 
 /* Functions of the application for the beginning or the end of a worker. */
 struct worker_hook {
@@ -34,6 +35,7 @@ struct server_worker {
     struct mail stop_mail;
     struct timer stop_timer; /* looks whether everybody has gone */
     uint64_t stop_deadline_ms, quiet_since_ms;
+    struct change *origins;  /* the list in use, with a reference; NULL: that of the options */
     struct list timers;      /* of struct cvn_timer: the application's */
     pthread_t runs_on;       /* set with has_started */
     atomic_bool has_started; /* the application was told; and it is to be told of the end */
@@ -60,6 +62,8 @@ struct server_settings {
     void *hook_data;
     bool (*allow_request)(cvn_http_request *request, const char **ret_message, void *hook_data);
     void (*on_headers)(cvn_http_request *request, bool initial, void *hook_data);
+    void (*on_connection_error)(cvn_http_request *request, const cvn_connection_error *error,
+                                void *hook_data);
     void (*log)(enum cvn_log_level level, const char *message, void *hook_data);
 };
 
@@ -68,6 +72,7 @@ struct cvn_server {
     struct sio_server sio;
     struct cvn_adapter *adapter; /* the application's; NULL: no cluster */
     bool adapter_started;
+    pthread_mutex_t change_lock; /* changes reach all workers in one order */
     struct tls_context *tls;
     struct client_files *files;
     struct eio_events eio_events;
@@ -98,6 +103,13 @@ struct cvn_server {
 bool server_settings_init(struct server_settings *ret, const cvn_options *options);
 void server_settings_release(struct server_settings *settings);
 
+/* A NULL-terminated copy of a list that is NULL or NULL-terminated. CVN_ERR_LIMIT, CVN_ERR_MEMORY. */
+enum cvn_error server_copy_origins(const char *const *origins, char ***ret, size_t *ret_count);
+void server_free_origins(char **origins);
+
+/* convene_change.c: what may change while the server runs. */
+void server_change_unref(struct change *change);
+
 /* convene_cookie.c: what goes into header fields of answers, checked and copied. False with a word in the log. */
 bool server_settings_set_cookie(struct server_settings *ret, const cvn_cookie *cookie);
 bool server_settings_set_cors(struct server_settings *ret, const cvn_options *options);
@@ -125,6 +137,7 @@ void server_release_hooks(struct cvn_server *server);
 /* convene_http.c: what http_conn tells, shared out; and the hooks of Engine.IO that the application sees. */
 extern const struct http_events server_http_events;
 enum eio_verdict server_on_allow(struct http_request *request, const char **message, void *app);
+void server_on_refused(struct http_request *request, const struct eio_refusal *refusal, void *app);
 void server_on_headers(struct http_request *request, bool initial, void *app);
 
 /* client_files.c: the client bundles, read into memory when the server starts. */

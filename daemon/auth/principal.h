@@ -30,6 +30,8 @@ struct principal {
     int64_t issued_at;  /* 0: not said */
 };
 
+/* A copy of all that `from` points to, with one reference, to be dropped with principal_unref; NULL when memory has run out. */
+struct principal *principal_new(const struct principal *from);
 struct principal *principal_ref(struct principal *principal);
 void principal_unref(struct principal *principal); /* NULL is accepted */
 

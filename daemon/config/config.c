@@ -44,10 +44,10 @@ static bool answer(enum config_action action)
         printf("convened %s\n", CONVENE_VERSION);
         return true;
     case CONFIG_ACTION_MAN:
-        config_docs_print_man(stdout);
+        config_man_print(stdout);
         return true;
     case CONFIG_ACTION_DOCS:
-        config_docs_print_markdown(stdout);
+        config_docs_print(stdout);
         return true;
     default:
         return false;

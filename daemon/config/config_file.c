@@ -1,7 +1,7 @@
 /*
  * The YAML file: sections of settings, nothing deeper, read event by event so that each value has its line and column. What YAML has beyond that
  * (anchors, aliases, tags, several documents) is refused, so a small file cannot grow into a large one. A wrong entry is said and
- * skipped; only text that is no YAML ends the reading. Main thread.
+ * skipped; only text that is no YAML, or nested deeply, ends the reading. Main thread.
  */
 #include "config/config_similar.h"
 #include "config/config_sources.h"
@@ -13,6 +13,7 @@
 #include <yaml.h>
 
 #define MAX_ENTRIES CONFIG_MAX_ITEMS
+#define MAX_DEPTH   16 /* libyaml's time grows with the square of the depth */
 
 struct reader {
     yaml_parser_t parser;
@@ -97,7 +98,10 @@ static bool skip(struct reader *reader)
         switch (reader->event.type) {
         case YAML_MAPPING_START_EVENT:
         case YAML_SEQUENCE_START_EVENT:
-            depth++;
+            if (++depth > MAX_DEPTH) {
+                report_at(reader, &reader->event.start_mark, "is nested too deeply");
+                return false;
+            }
             break;
         case YAML_MAPPING_END_EVENT:
         case YAML_SEQUENCE_END_EVENT:
@@ -345,7 +349,8 @@ static bool read_entry(struct reader *reader, const struct config_section *secti
     char name[CONFIG_NAME_SIZE];
     snprintf(name, sizeof name, "%s", text != NULL ? text : "?");
     snprintf(key, sizeof key, "%s%s%s", section->name, section->name[0] != '\0' ? "." : "", name);
-    const struct config_row *row = config_table_find(key);
+    /* "server.port" at the top is no way to write it. */
+    const struct config_row *row = strchr(name, '.') == NULL ? config_table_find(key) : NULL;
     const struct config_section *inner =
         section->name[0] == '\0' && name[0] != '\0' ? config_table_find_section(name) : NULL;
     if (!next(reader))

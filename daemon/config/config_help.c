@@ -40,25 +40,93 @@ static void print_option(FILE *out, const char *flag, const char *value, const c
     print_wrapped(out, words, (size_t)length + 1, COLUMN);
 }
 
+void config_help_fallback(const struct config_row *row, char *ret, size_t size)
+{
+    const char *fallback = row->fallback_words != NULL ? row->fallback_words : row->fallback;
+    if (row->type == CONFIG_BOOL)
+        fallback = strcmp(row->fallback, "true") == 0 ? "on" : "off";
+    snprintf(ret, size, "%s", fallback != NULL ? fallback : "not set");
+}
+
+const char *config_help_unit(enum config_unit unit)
+{
+    switch (unit) {
+    case CONFIG_UNIT_MS:
+        return "milliseconds";
+    case CONFIG_UNIT_S:
+        return "seconds";
+    case CONFIG_UNIT_PER_MINUTE:
+        return "per minute";
+    default:
+        return NULL;
+    }
+}
+
+static void describe_words(FILE *out, const char *const *words)
+{
+    for (size_t i = 0; words[i] != NULL; i++)
+        fprintf(out, "%s%s", i == 0 ? "" : words[i + 1] == NULL ? " or " : ", ", words[i]);
+}
+
+static void describe(FILE *out, const struct config_row *row)
+{
+    switch (row->type) {
+    case CONFIG_BOOL:
+        fputs("true or false", out);
+        return;
+    case CONFIG_WORD:
+        describe_words(out, row->words);
+        return;
+    case CONFIG_STRING:
+        fprintf(out, "%s", row->value);
+        return;
+    case CONFIG_LIST:
+        fprintf(out, "list of %s", row->value);
+        return;
+    case CONFIG_RATE:
+        fputs("rate or off", out);
+        return;
+    case CONFIG_CLASSES:
+        fputs("map of rates", out);
+        return;
+    default:
+        config_values_print_number(out, row, row->min);
+        fputs((row->flags & CONFIG_OFF) && row->min > 0 ? " (or off) to " : " to ", out);
+        config_values_print_number(out, row, row->max);
+        return;
+    }
+}
+
+void config_help_describe(const struct config_row *row, char *ret, size_t size)
+{
+    FILE *out = fmemopen(ret, size, "w");
+    ret[0] = '\0';
+    if (out == NULL)
+        return;
+    describe(out, row);
+    fclose(out);
+    ret[size - 1] = '\0';
+}
+
 static void print_row(FILE *out, const struct config_row *row)
 {
-    char flag[CONFIG_NAME_SIZE], name[CONFIG_NAME_SIZE + 8], words[700], range[128] = "";
-    bool is_on = row->type == CONFIG_BOOL && strcmp(row->fallback, "true") == 0;
-    const char *fallback = row->fallback_words != NULL ? row->fallback_words : row->fallback;
+    char flag[CONFIG_NAME_SIZE], name[CONFIG_NAME_SIZE + 8], words[700], fallback[160];
+    char choice[160] = "";
+    bool is_switch = row->type == CONFIG_BOOL;
+    bool is_on = is_switch && strcmp(row->fallback, "true") == 0;
+    config_help_fallback(row, fallback, sizeof fallback);
     if (row->flag != NULL)
         snprintf(flag, sizeof flag, "%s", row->flag);
     else
         config_table_flag(row, flag);
-    /* A switch that is on is listed by the flag that changes something. */
+    /* A switch that is on is listed with the flag that changes something. */
     snprintf(name, sizeof name, "%s%s", is_on ? "[no-]" : "", flag);
     if (row->words != NULL)
-        for (size_t i = 0, used = 0; row->words[i] != NULL; i++)
-            used += (size_t)snprintf(range + used, sizeof range - used, "%s%s", i > 0 ? ", " : "; ",
-                                     row->words[i]);
-    if (fallback != NULL && row->type != CONFIG_BOOL)
-        snprintf(words, sizeof words, "%s%s (default %s)", row->help, range, fallback);
-    else
-        snprintf(words, sizeof words, "%s%s", row->help, is_on ? " (default on)" : range);
+        config_help_describe(row, choice, sizeof choice);
+    bool says_default = row->fallback_words != NULL || (row->fallback != NULL && !is_switch);
+    snprintf(words, sizeof words, "%s%s%s%s%s%s", row->help, choice[0] != '\0' ? ": " : "", choice,
+             says_default || is_on ? " (default " : "", says_default || is_on ? fallback : "",
+             says_default || is_on ? ")" : "");
     print_option(out, name, row->value, words);
 }
 

@@ -147,8 +147,8 @@ const char *config_quantity_rate(const char *text, enum config_unit unit, struct
     }
     if (count == 0)
         return "lets nothing through: write off for no limit";
-    if (count > 1000000000)
-        return "is too large: write off for no limit";
+    if (count > per_ms * 1000)
+        return "is more than one a microsecond: write off for no limit";
     *ret = (struct config_rate){(uint32_t)count, (uint32_t)per_ms};
     return NULL;
 }

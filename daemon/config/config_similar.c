@@ -51,7 +51,7 @@ void config_similar_try(struct config_similar *similar, const char *name)
     if (wrong_length > MAX_LENGTH || length > MAX_LENGTH || wrong_length == 0)
         return;
     unsigned found = distance(similar->wrong, wrong_length, name, length);
-    unsigned most = wrong_length < 4 ? 1 : wrong_length < 9 ? 2 : 3;
+    unsigned most = wrong_length < 5 ? 1 : wrong_length < 9 ? 2 : 3;
     if (found > most || found >= similar->distance)
         return;
     similar->distance = found;

@@ -56,9 +56,16 @@ void config_check_complete(struct config_draft *draft);
 
 /* --- What is printed --- */
 
-void config_help_print(FILE *out); /* config_help.c */
+void config_help_print(FILE *out); /* --help */
 void config_help_print_effective(FILE *out, const struct config_draft *draft);
-void config_docs_print_man(FILE *out); /* config_docs.c */
-void config_docs_print_markdown(FILE *out);
+void config_man_print(FILE *out);  /* convened(8), for man */
+void config_docs_print(FILE *out); /* docs/configuration.md */
+
+/* What a value of the row looks like, in words: "1 to 128", "100ms to 1h", "debug, info, warn or error". */
+void config_help_describe(const struct config_row *row, char *ret, size_t size);
+/* The default in words. */
+void config_help_fallback(const struct config_row *row, char *ret, size_t size);
+/* The unit of an alias's bare number; NULL: none is needed. */
+const char *config_help_unit(enum config_unit unit);
 
 #endif

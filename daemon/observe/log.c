@@ -45,6 +45,11 @@ void log_set_level(enum log_level level)
     atomic_store(&sink.level, (int)level);
 }
 
+enum log_level log_get_level(void)
+{
+    return (enum log_level)atomic_load_explicit(&sink.level, memory_order_relaxed);
+}
+
 bool log_is_on(enum log_level level)
 {
     return (int)level >= atomic_load_explicit(&sink.level, memory_order_relaxed);

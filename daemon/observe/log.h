@@ -30,6 +30,7 @@ struct log_field {
 
 void log_configure(const struct config *config); /* level (again on reload) and format */
 void log_set_level(enum log_level level);
+enum log_level log_get_level(void);
 bool log_is_on(enum log_level level);
 /* "debug", "info", "warn" ("warning"), "error"; false for others. */
 bool log_parse_level(cvn_slice name, enum log_level *ret);

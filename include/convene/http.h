@@ -56,6 +56,23 @@ CVN_API void cvn_allow(cvn_admission *admission);
 /** Refuses with 403 and `message`, which is copied; NULL means "Forbidden". Else as cvn_allow. */
 CVN_API void cvn_deny(cvn_admission *admission, const char *message);
 
+/** A header field of an answer. */
+typedef struct cvn_header {
+    const char *name;  /**< a token */
+    const char *value; /**< without line breaks */
+} cvn_header;
+/** What a refusal says. Zeros: what cvn_deny says. */
+typedef struct cvn_denial {
+    int status;                /**< 400 to 599, as 429 or 503; else the usual, 403 */
+    const char *message;       /**< for the client; NULL: "Forbidden" */
+    const cvn_header *headers; /**< of the answer, as Retry-After; impossible ones are left out */
+    size_t header_count;       /**< how many */
+} cvn_denial;
+/** As cvn_deny, with all that an answer may say; everything is copied. To refuse so at once, call it
+ * inside the hook with what cvn_allow_later gave. When memory has run out the client gets the usual
+ * refusal. */
+CVN_API void cvn_deny_with(cvn_admission *admission, const cvn_denial *denial);
+
 /** Adds a field to the answer. False for a name or value that no header may have, for Content-Length,
  * Transfer-Encoding and Connection, which are made here, or when memory has run out. */
 CVN_API bool cvn_http_add_header(cvn_http_request *request, const char *name, cvn_slice value);

@@ -43,6 +43,32 @@ typedef enum cvn_parser {
     CVN_PARSER_MSGPACK
 } cvn_parser;
 
+/** Why a request for or of a session was refused. The first six are the numbers of the reference
+ * server's connection_error. */
+enum cvn_refusal {
+    CVN_REFUSED_TRANSPORT, /**< 0: it names no transport, or one that is not served */
+    CVN_REFUSED_SESSION,   /**< 1: there is no session of that id (any more) */
+    CVN_REFUSED_METHOD,    /**< 2: a handshake that is no GET */
+    CVN_REFUSED_REQUEST,   /**< 3: something else that no client would send */
+    CVN_REFUSED_FORBIDDEN, /**< 4: by allow_request or cvn_deny, or for its Origin */
+    CVN_REFUSED_VERSION,   /**< 5: it does not speak version 4 of Engine.IO */
+    CVN_REFUSED_FULL,      /**< ours: max_connections_per_worker are there */
+    CVN_REFUSED_STOPPING,  /**< ours: the server is about to end */
+    CVN_REFUSED_UNDECIDED  /**< ours: nobody decided within allow_timeout_ms */
+};
+
+/** What on_connection_error is told. */
+typedef struct cvn_connection_error {
+    enum cvn_refusal code; /**< which kind */
+    const char *message;   /**< its words, static: "Session ID unknown", ... */
+    /** What is more, valid during the call, "" when there is nothing: of CVN_REFUSED_REQUEST
+     * "INVALID_ORIGIN", "TRANSPORT_MISMATCH", "TRANSPORT_HANDSHAKE_ERROR", "PROTOCOL_MISMATCH",
+     * "METHOD_NOT_SUPPORTED" or "WEBSOCKET_HANDSHAKE_ERROR"; of CVN_REFUSED_FORBIDDEN
+     * "ORIGIN_NOT_ALLOWED" or the message of whoever refused. */
+    const char *reason;
+    int status; /**< of the HTTP answer */
+} cvn_connection_error;
+
 /** Pass as an origin list to let any origin in. */
 #define CVN_ANY_ORIGIN "*"
 
@@ -164,6 +190,11 @@ typedef struct cvn_options {
     /** Before an Engine.IO answer is written: add fields with cvn_http_add_header. `initial` for
      * the one that opens the session. */
     void (*on_headers)(cvn_http_request *request, bool initial, void *hook_data);
+    /** A request to the Socket.IO path is about to be refused: a handshake, or one that belongs to no
+     * session. Method, path, query, headers and address of the request are readable during the
+     * call, and fields may be added to the answer with cvn_http_add_header. */
+    void (*on_connection_error)(cvn_http_request *request, const cvn_connection_error *error,
+                                void *hook_data);
     /** Diagnostics. Default: warnings and errors to standard error. One sink a process. */
     void (*log)(enum cvn_log_level level, const char *message, void *hook_data);
 } cvn_options;
@@ -202,6 +233,27 @@ CVN_API void cvn_server_free(cvn_server *server);
  * stops before, `fn` never runs. */
 CVN_API CVN_MUST_CHECK enum cvn_error cvn_post(cvn_server *server, unsigned index,
                                                void (*fn)(void *data), void *data);
+
+/*
+ * Changes to a running server. Each is done when every worker has come to it, which is soon after the
+ * call has returned and before anything that is posted afterwards (cvn_post). Any thread once the
+ * server has started; of calls from several threads the last one wins, on all workers alike.
+ */
+
+/** Replaces cvn_options.origins, for requests from then on; sessions that are open stay. Copied; NULL
+ * for none. Also before the start, on the thread that will start it. CVN_ERR_LIMIT for more than
+ * 1024, CVN_ERR_MEMORY, CVN_ERR_STATE when it has stopped, CVN_ERR_ARGUMENT. */
+CVN_API CVN_MUST_CHECK enum cvn_error cvn_server_set_origins(cvn_server *server,
+                                                             const char *const *origins);
+/** Replaces cvn_options.max_connections_per_worker; 0: no limit. Sessions that are open stay. Also
+ * before the start. CVN_ERR_MEMORY, CVN_ERR_STATE when it has stopped, CVN_ERR_ARGUMENT. */
+CVN_API CVN_MUST_CHECK enum cvn_error cvn_server_set_max_connections(cvn_server *server,
+                                                                     size_t per_worker);
+/** Reads tls_cert_file and tls_key_file anew, on the calling thread; new connections get what is in
+ * them, open ones stay as they are. CVN_ERR_TLS when they are no good (said to the log): then nothing
+ * changes. CVN_ERR_STATE when the server does not run or serves no TLS, CVN_ERR_MEMORY,
+ * CVN_ERR_ARGUMENT. */
+CVN_API CVN_MUST_CHECK enum cvn_error cvn_server_reload_tls(cvn_server *server);
 
 /** Numbers of the running server, summed over its workers. Any thread. */
 typedef struct cvn_stats {

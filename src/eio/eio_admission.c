@@ -56,17 +56,18 @@ void eio_admission_unref(struct eio_admission *admission)
 {
     if (admission == NULL || --admission->refs > 0)
         return;
-    mem_free(admission->message);
+    mem_free(admission->denial);
     mem_free(admission);
 }
 
-void eio_admission_decide(struct eio_admission *admission, bool is_allowed, char *message)
+void eio_admission_decide(struct eio_admission *admission, bool is_allowed,
+                          struct eio_denial *denial)
 {
     if (admission->decision == EIO_UNDECIDED) {
-        admission->message = message;
+        admission->denial = denial;
         admission_resume(admission, is_allowed ? EIO_DECIDED_ALLOW : EIO_DECIDED_DENY);
     } else {
-        mem_free(message); /* too late */
+        mem_free(denial); /* too late */
     }
     eio_admission_unref(admission);
 }

@@ -101,53 +101,88 @@ static struct worker *sid_worker(const struct eio_server *server, cvn_slice sid)
 bool eio_handshake_add_fields(struct eio_server *server, struct http_request *request,
                               bool no_store)
 {
-    const struct http_origin_policy *policy = &server->options->origins;
+    const struct http_origin_policy *policy = &server->origins;
     if (!http_origin_add_fields(policy, request, http_origin_check(policy, request->head)))
         return false;
     return !no_store || http_request_add_field(request, SLICE("cache-control"), SLICE("no-store"));
 }
 
-static const char *const code_messages[] = {
-    [EIO_CODE_TRANSPORT_UNKNOWN] = "Transport unknown",
-    [EIO_CODE_SESSION_UNKNOWN] = "Session ID unknown",
-    [EIO_CODE_BAD_METHOD] = "Bad handshake method",
-    [EIO_CODE_BAD_REQUEST] = "Bad request",
-    [EIO_CODE_FORBIDDEN] = "Forbidden",
-    [EIO_CODE_BAD_VERSION] = "Unsupported protocol version",
-};
-
-/* A WebSocket client sees no body, but a person with a packet dump does. A refused Origin is the one case that is not 400. */
-static void refuse_upgrade(struct http_request *request, int status, const char *message)
+const char *eio_code_text(enum eio_code code)
 {
-    http_respond_close(request, status, SLICE("text/html"), cvn_str(message));
+    switch (code) {
+    case EIO_CODE_TRANSPORT_UNKNOWN:
+        return "Transport unknown";
+    case EIO_CODE_SESSION_UNKNOWN:
+        return "Session ID unknown";
+    case EIO_CODE_BAD_METHOD:
+        return "Bad handshake method";
+    case EIO_CODE_BAD_REQUEST:
+        return "Bad request";
+    case EIO_CODE_FORBIDDEN:
+        return "Forbidden";
+    case EIO_CODE_BAD_VERSION:
+        return "Unsupported protocol version";
+    case EIO_CODE_FULL:
+        return "Server full";
+    case EIO_CODE_STOPPING:
+        return "Server stopping";
+    case EIO_CODE_UNDECIDED:
+        return "Not decided in time";
+    }
+    return "unknown";
 }
 
-void eio_handshake_refuse(struct eio_server *server, struct http_request *request,
-                          enum eio_code code, const char *message)
+/* The usual status: a WebSocket client is told 400 for everything, as by the reference. */
+static int code_status(enum eio_code code, bool is_upgrade)
+{
+    if (code >= EIO_CODE_FULL)
+        return 503;
+    return code == EIO_CODE_FORBIDDEN && !is_upgrade ? 403 : 400;
+}
+
+void eio_handshake_tell(struct eio_server *server, struct http_request *request,
+                        const struct eio_refusal *refusal)
+{
+    struct eio_refusal complete = *refusal;
+    if (server->events->on_refused == NULL)
+        return;
+    if (complete.status == 0)
+        complete.status = code_status(complete.code, ws_handshake_is_wanted(request->head));
+    server->events->on_refused(request, &complete, server->app);
+}
+
+/* The body that the clients' libraries read. */
+static void refuse_polling(struct eio_server *server, struct http_request *request, int status,
+                           enum eio_code code, const char *message)
 {
     struct buf body;
-
-    if (message == NULL)
-        message = code_messages[code];
-    if (!eio_handshake_add_fields(server, request, false)) {
-        eio_handshake_fail(server, request, 503);
-        return;
-    }
-    if (ws_handshake_is_wanted(request->head)) {
-        refuse_upgrade(request, 400, message);
-        return;
-    }
 
     buf_init(&body, 64 + 6 * cvn_str(message).size); /* 6: an escape */
     buf_append_str(&body, "{\"code\":");
     buf_append_u64(&body, code);
     buf_append_str(&body, ",\"message\":");
     if (json_append_string(&body, cvn_str(message)) && buf_append_byte(&body, '}'))
-        http_respond(request, code == EIO_CODE_FORBIDDEN ? 403 : 400, SLICE("application/json"),
-                     buf_slice(&body));
+        http_respond(request, status, SLICE("application/json"), buf_slice(&body));
     else
         eio_handshake_fail(server, request, 503);
     buf_release(&body);
+}
+
+void eio_handshake_refuse(struct eio_server *server, struct http_request *request,
+                          const struct eio_refusal *refusal)
+{
+    bool is_upgrade = ws_handshake_is_wanted(request->head);
+    const char *message =
+        refusal->message != NULL ? refusal->message : eio_code_text(refusal->code);
+    int status = refusal->status != 0 ? refusal->status : code_status(refusal->code, is_upgrade);
+
+    eio_handshake_tell(server, request, refusal);
+    if (refusal->code >= EIO_CODE_FULL || !eio_handshake_add_fields(server, request, false))
+        eio_handshake_fail(server, request, 503);
+    else if (is_upgrade) /* its client sees no body, but a person with a packet dump does */
+        http_respond_close(request, status, SLICE("text/html"), cvn_str(message));
+    else
+        refuse_polling(server, request, status, refusal->code, message);
 }
 
 void eio_handshake_fail(struct eio_server *server, struct http_request *request, int status)
@@ -156,15 +191,19 @@ void eio_handshake_fail(struct eio_server *server, struct http_request *request,
     http_respond_close(request, status, SLICE(""), SLICE(""));
 }
 
+static void refuse(struct eio_server *server, struct http_request *request, enum eio_code code,
+                   const char *reason)
+{
+    struct eio_refusal refusal = {.code = code, .reason = reason};
+    eio_handshake_refuse(server, request, &refusal);
+}
+
 /* A refused Origin: 403 whatever the transport, for the browser must not be told "Bad request". */
 static void refuse_origin(struct eio_server *server, struct http_request *request)
 {
-    if (!ws_handshake_is_wanted(request->head))
-        eio_handshake_refuse(server, request, EIO_CODE_FORBIDDEN, NULL);
-    else if (eio_handshake_add_fields(server, request, false))
-        refuse_upgrade(request, 403, code_messages[EIO_CODE_FORBIDDEN]);
-    else
-        eio_handshake_fail(server, request, 503);
+    struct eio_refusal refusal = {
+        .code = EIO_CODE_FORBIDDEN, .status = 403, .reason = "ORIGIN_NOT_ALLOWED"};
+    eio_handshake_refuse(server, request, &refusal);
 }
 
 /* The session's id as a cookie, for proxies that keep a client with its server. False when memory has run out. */
@@ -229,13 +268,27 @@ static enum eio_decision ask(struct eio_server *server, struct http_request *req
         return EIO_UNDECIDED;
     }
     *ret_admission = eio_admission_take(request); /* decided before on_allow returned */
-    *ret_message = (*ret_admission)->message;
     return (enum eio_decision)(*ret_admission)->decision;
+}
+
+/* `message` is that of a refusal at once, `denial` that of a later one; both may be NULL. */
+static void deny(struct eio_server *server, struct http_request *request, const char *message,
+                 const struct eio_denial *denial)
+{
+    struct eio_refusal refusal = {.code = EIO_CODE_FORBIDDEN, .message = message};
+    if (denial != NULL) {
+        refusal.status = denial->status;
+        refusal.message = denial->message;
+        for (size_t i = 0; i < denial->field_count; i++)
+            (void)http_request_add_field(request, denial->fields[i].name, denial->fields[i].value);
+    }
+    refusal.reason = refusal.message;
+    eio_handshake_refuse(server, request, &refusal);
 }
 
 static void on_decided(struct eio_server *server, struct http_request *request,
                        enum eio_transport transport, enum eio_decision decision,
-                       const char *message)
+                       const char *message, const struct eio_denial *denial)
 {
     switch (decision) {
     case EIO_UNDECIDED:
@@ -247,17 +300,17 @@ static void on_decided(struct eio_server *server, struct http_request *request,
             open_polling(server, request);
         break;
     case EIO_DECIDED_DENY:
-        eio_handshake_refuse(server, request, EIO_CODE_FORBIDDEN, message);
+        deny(server, request, message, denial);
         break;
     case EIO_DECIDED_TIMEOUT:
-        eio_handshake_fail(server, request, 503);
+        refuse(server, request, EIO_CODE_UNDECIDED, NULL);
         break;
     }
 }
 
 static bool is_full(const struct eio_server *server)
 {
-    size_t max = server->options->max_sessions;
+    size_t max = server->max_sessions;
     return max > 0 && server->count + server->waiting >= max;
 }
 
@@ -267,20 +320,23 @@ static void on_new(struct eio_server *server, struct http_request *request,
 {
     bool is_upgrade = ws_handshake_is_wanted(request->head);
     struct eio_admission *admission = eio_admission_take(request);
-    const char *message = admission != NULL ? admission->message : NULL;
+    const char *message = NULL;
 
     if (request->method != HTTP_GET)
-        eio_handshake_refuse(server, request, EIO_CODE_BAD_METHOD, NULL);
+        refuse(server, request, EIO_CODE_BAD_METHOD, NULL);
     else if (is_upgrade != (transport == EIO_WEBSOCKET))
-        eio_handshake_refuse(server, request, EIO_CODE_BAD_REQUEST, NULL);
+        refuse(server, request, EIO_CODE_BAD_REQUEST, "TRANSPORT_HANDSHAKE_ERROR");
     else if (!query_has_version(query))
-        eio_handshake_refuse(server, request, EIO_CODE_BAD_VERSION, NULL);
-    else if (server->is_shut_down || is_full(server))
-        eio_handshake_fail(server, request, 503);
+        refuse(server, request, EIO_CODE_BAD_VERSION, NULL);
+    else if (server->is_shut_down)
+        refuse(server, request, EIO_CODE_STOPPING, NULL);
+    else if (is_full(server))
+        refuse(server, request, EIO_CODE_FULL, NULL);
     else {
         enum eio_decision decision = admission != NULL ? (enum eio_decision)admission->decision
                                                        : ask(server, request, &message, &admission);
-        on_decided(server, request, transport, decision, message);
+        on_decided(server, request, transport, decision, message,
+                   admission != NULL ? admission->denial : NULL);
     }
     eio_admission_unref(admission);
 }
@@ -293,22 +349,22 @@ static void on_known(struct eio_session *session, struct http_request *request,
     bool is_upgrade = ws_handshake_is_wanted(request->head);
 
     if (!query_has_version(query))
-        eio_handshake_refuse(server, request, EIO_CODE_BAD_REQUEST, NULL);
+        refuse(server, request, EIO_CODE_BAD_REQUEST, "PROTOCOL_MISMATCH");
     else if (is_upgrade && transport == EIO_WEBSOCKET && server->options->allow_upgrades)
         eio_upgrade_start(session, request);
     else if (is_upgrade || transport != session->transport || transport != EIO_POLLING)
-        eio_handshake_refuse(server, request, EIO_CODE_BAD_REQUEST, NULL);
+        refuse(server, request, EIO_CODE_BAD_REQUEST, "TRANSPORT_MISMATCH");
     else if (request->method == HTTP_GET)
         eio_polling_on_get(session, request);
     else if (request->method == HTTP_POST)
         eio_polling_on_post(session, request);
     else
-        eio_handshake_refuse(server, request, EIO_CODE_BAD_REQUEST, NULL);
+        refuse(server, request, EIO_CODE_BAD_REQUEST, "METHOD_NOT_SUPPORTED");
 }
 
 void eio_server_on_head(struct eio_server *server, struct http_request *request)
 {
-    const struct http_origin_policy *policy = &server->options->origins;
+    const struct http_origin_policy *policy = &server->origins;
     struct query query;
 
     if (http_origin_is_preflight(request->head)) {
@@ -319,13 +375,13 @@ void eio_server_on_head(struct eio_server *server, struct http_request *request)
     query_read(request->head->query, &query);
     enum eio_transport transport = query_transport(&query);
     if ((transport & server->options->transports) == 0) {
-        eio_handshake_refuse(server, request, EIO_CODE_TRANSPORT_UNKNOWN, NULL);
+        refuse(server, request, EIO_CODE_TRANSPORT_UNKNOWN, NULL);
         return;
     }
 
     enum http_origin_verdict verdict = http_origin_check(policy, request->head);
     if (verdict == HTTP_ORIGIN_INVALID) {
-        eio_handshake_refuse(server, request, EIO_CODE_BAD_REQUEST, NULL);
+        refuse(server, request, EIO_CODE_BAD_REQUEST, "INVALID_ORIGIN");
         return;
     }
     if (verdict == HTTP_ORIGIN_REFUSED) {
@@ -352,5 +408,5 @@ void eio_server_on_head(struct eio_server *server, struct http_request *request)
     if (session != NULL)
         on_known(session, request, &query, transport);
     else
-        eio_handshake_refuse(server, request, EIO_CODE_SESSION_UNKNOWN, NULL);
+        refuse(server, request, EIO_CODE_SESSION_UNKNOWN, NULL);
 }

@@ -105,6 +105,8 @@ struct eio_server *eio_server_new(struct worker *worker, const struct eio_option
     server->options = options;
     server->events = events;
     server->app = app;
+    server->origins = options->origins;
+    server->max_sessions = options->max_sessions;
     server->path = options->path;
     if (server->path.size > 0 && server->path.data[server->path.size - 1] == '/')
         server->path.size--;
@@ -190,6 +192,17 @@ void eio_server_set_peers(struct eio_server *server, struct worker *const *worke
 {
     server->peers = workers;
     server->peer_count = count;
+}
+
+void eio_server_set_origins(struct eio_server *server, const char *const *allowed, size_t count)
+{
+    server->origins.allowed = allowed;
+    server->origins.allowed_count = count;
+}
+
+void eio_server_set_max_sessions(struct eio_server *server, size_t max)
+{
+    server->max_sessions = max;
 }
 
 bool eio_server_owns_path(const struct eio_server *server, cvn_slice path)

@@ -39,6 +39,29 @@ enum eio_verdict {
     EIO_LATER /* eio_admission_new was called, eio_admission_decide will be */
 };
 
+/* The codes of error answers, "HTTP errors" in the protocol; and what we answer with a bare 503. */
+enum eio_code {
+    EIO_CODE_TRANSPORT_UNKNOWN,
+    EIO_CODE_SESSION_UNKNOWN,
+    EIO_CODE_BAD_METHOD,
+    EIO_CODE_BAD_REQUEST,
+    EIO_CODE_FORBIDDEN,
+    EIO_CODE_BAD_VERSION,
+    EIO_CODE_FULL,     /* max_sessions are there */
+    EIO_CODE_STOPPING, /* after eio_server_shutdown */
+    EIO_CODE_UNDECIDED /* nobody decided within allow_timeout_ms */
+};
+/* The words of a code, static. */
+const char *eio_code_text(enum eio_code code);
+
+/* Why a request gets no session. */
+struct eio_refusal {
+    enum eio_code code;
+    int status;          /* 0: that of the code */
+    const char *message; /* for the client; NULL: that of the code */
+    const char *reason;  /* for the layer above, which may know more; NULL: nothing */
+};
+
 struct eio_options {                   /* all filled in by the caller; see eio_options_default */
     cvn_slice path;                    /* "/engine.io" */
     bool add_trailing_slash;           /* true: also (and canonically) "/engine.io/" */
@@ -74,6 +97,8 @@ struct eio_events {
     /* Before the head of an answer to a request is written (also the 101): add fields with http_request_add_field.
      * `initial` on the handshake. For a pending poll this is called when the request arrives. */
     void (*on_headers)(struct http_request *request, bool initial, void *app);
+    /* A request is about to be refused: its head is valid, fields may be added to the answer. */
+    void (*on_refused)(struct http_request *request, const struct eio_refusal *refusal, void *app);
     /* A session is open; `request` is its handshake: head valid during the call (copy headers, query, address you want). Set the session's owner. */
     void (*on_open)(struct eio_session *session, const struct http_request *request, void *app);
     /* A message. Bytes are writable and valid during the call; text is valid UTF-8. */
@@ -104,6 +129,11 @@ void eio_server_free(struct eio_server *server);
 size_t eio_server_session_count(const struct eio_server *server);
 void *eio_server_app(const struct eio_server *server);
 
+/* Other origins than those of the options, for requests from now on; the list must stay until it is replaced. */
+void eio_server_set_origins(struct eio_server *server, const char *const *allowed, size_t count);
+/* Another number than that of the options; 0 = unbounded. Sessions that are there stay. */
+void eio_server_set_max_sessions(struct eio_server *server, size_t max);
+
 /* Whether a request belongs to Engine.IO, by its path. */
 bool eio_server_owns_path(const struct eio_server *server, cvn_slice path);
 /* Where the workers of all instances are, indexed by worker; for moving requests. */
@@ -122,9 +152,21 @@ void eio_server_on_abort(struct eio_server *server, struct http_request *request
  * meanwhile, and after allow_timeout_ms gets 503. */
 struct eio_admission *eio_admission_new(struct eio_server *server, struct http_request *request)
     __attribute__((warn_unused_result));
-/* Lets the client in or refuses it with `message` (NULL: "Forbidden"), which is taken over to be freed with mem_free. Exactly once; the admission
- * is gone afterwards. On the instance's worker; on any thread once that worker has ended. */
-void eio_admission_decide(struct eio_admission *admission, bool is_allowed, char *message);
+/* What a refusal says; one block of memory, texts included. */
+struct eio_denial {
+    int status;          /* 0: the usual */
+    const char *message; /* NULL: "Forbidden" */
+    size_t
+        field_count; /* of header fields in the answer; those that cannot be there are left out */
+    struct eio_denial_field {
+        cvn_slice name, value;
+    } fields[];
+};
+
+/* Lets the client in or refuses it with `denial` (NULL: all as usual), which is taken over to be freed with mem_free. Exactly once; the
+ * admission is gone afterwards. On the instance's worker; on any thread once that worker has ended. */
+void eio_admission_decide(struct eio_admission *admission, bool is_allowed,
+                          struct eio_denial *denial);
 
 /* --- Sessions --- */
 

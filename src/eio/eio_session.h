@@ -23,28 +23,20 @@
 #define EIO_SHUTDOWN_TIMEOUT_MS                                                                    \
     1000 /* how long a shutdown waits for polls to come and fetch their close packet */
 
-/* The codes of error answers, "HTTP errors" in the protocol. */
-enum eio_code {
-    EIO_CODE_TRANSPORT_UNKNOWN,
-    EIO_CODE_SESSION_UNKNOWN,
-    EIO_CODE_BAD_METHOD,
-    EIO_CODE_BAD_REQUEST,
-    EIO_CODE_FORBIDDEN,
-    EIO_CODE_BAD_VERSION
-};
-
 struct eio_server {
     struct worker *worker;
     const struct eio_options *options;
     const struct eio_events *events;
     void *app;
-    cvn_slice path;      /* options->path without a slash at its end */
-    struct map sessions; /* by id: what requests may find, open and closing ones */
-    size_t waiting;      /* handshakes that are decided on later: counted like sessions */
-    size_t count;        /* sessions that exist, the ended ones too until their on_close */
-    struct list live;    /* the sessions in the map */
-    struct list ready;   /* sessions whose pending poll is to be answered at the end of the turn */
-    struct list ended;   /* sessions whose on_close is due */
+    struct http_origin_policy origins; /* may change */
+    size_t max_sessions;               /* may change */
+    cvn_slice path;                    /* options->path without a slash at its end */
+    struct map sessions;               /* by id: what requests may find, open and closing ones */
+    size_t waiting;    /* handshakes that are decided on later: counted like sessions */
+    size_t count;      /* sessions that exist, the ended ones too until their on_close */
+    struct list live;  /* the sessions in the map */
+    struct list ready; /* sessions whose pending poll is to be answered at the end of the turn */
+    struct list ended; /* sessions whose on_close is due */
     struct worker_task task; /* the end-of-turn work */
     struct message *ping;
     struct message *probe_answer;
@@ -103,9 +95,13 @@ void eio_server_drop_websocket(struct eio_server *server);
 /* Adds the CORS fields and, with `no_store`, the cache-control field of transport answers. False when memory has run out. */
 bool eio_handshake_add_fields(struct eio_server *server, struct http_request *request,
                               bool no_store);
-/* Answers with an error of the table; on a WebSocket upgrade as plain text, with the connection closed. `message` NULL: the table's. */
+/* Tells the layer above and answers with an error of the table; on a WebSocket upgrade as plain text, with the connection closed.
+ * Inside on_head only. */
 void eio_handshake_refuse(struct eio_server *server, struct http_request *request,
-                          enum eio_code code, const char *message);
+                          const struct eio_refusal *refusal);
+/* Tells the layer above of a refusal that is answered in another way. */
+void eio_handshake_tell(struct eio_server *server, struct http_request *request,
+                        const struct eio_refusal *refusal);
 /* Answers with a bare status and closes the connection: for what clients never see unless they or memory fail. */
 void eio_handshake_fail(struct eio_server *server, struct http_request *request, int status);
 
@@ -122,9 +118,9 @@ struct eio_admission {
     struct eio_server *server;
     struct http_request *request; /* NULL: it waits no longer */
     struct timer timer;
-    char *message;    /* of a refusal; NULL: the usual */
-    uint8_t refs;     /* the request's and that of whoever decides */
-    uint8_t decision; /* enum eio_decision */
+    struct eio_denial *denial; /* what a refusal says; NULL: the usual */
+    uint8_t refs;              /* the request's and that of whoever decides */
+    uint8_t decision;          /* enum eio_decision */
 };
 
 /* Takes a request's admission off it, NULL when it has none: on the second on_head, or when the client has gone. The request's reference becomes

@@ -120,6 +120,10 @@ bool eio_websocket_prepare(struct eio_server *server, struct http_request *reque
 {
     int status = ws_handshake_check(request->head);
     if (status != 0) {
+        eio_handshake_tell(server, request,
+                           &(struct eio_refusal){.code = EIO_CODE_BAD_REQUEST,
+                                                 .status = status,
+                                                 .reason = "WEBSOCKET_HANDSHAKE_ERROR"});
         if (status == 426 &&
             !http_request_add_field(request, SLICE("Sec-WebSocket-Version"), SLICE("13")))
             status = 503;

@@ -5,6 +5,7 @@
  */
 #include "net/listener.h"
 #include "net/net_internal.h"
+#include "net/tls.h"
 #include "base/mem.h"
 #include "base/log.h"
 #include <arpa/inet.h>
@@ -203,6 +204,7 @@ enum cvn_error listener_open(struct worker *worker, const struct listener_option
         goto fail;
     }
     worker->handles++;
+    tls_context_ref(options->tls);
     uv_poll_start(&listener->poll, UV_READABLE, on_acceptable);
     *ret = listener;
     return CVN_OK;
@@ -219,6 +221,13 @@ fail:;
 uint16_t listener_port(const struct listener *listener)
 {
     return listener->port;
+}
+
+void listener_set_tls(struct listener *listener, struct tls_context *tls)
+{
+    struct tls_context *old = listener->options.tls;
+    listener->options.tls = tls_context_ref(tls);
+    tls_context_unref(old);
 }
 
 void listener_drain(struct listener *listener)
@@ -242,6 +251,7 @@ void listener_close(struct listener *listener)
         return;
     wheel_cancel(&listener->worker->wheel, &listener->rest);
     uv_poll_stop(&listener->poll);
+    listener_set_tls(listener, NULL);
     close(listener->fd); /* now, so that the port is free when this returns */
     uv_close((uv_handle_t *)&listener->poll, on_listener_closed);
 }

@@ -16,7 +16,7 @@ struct listener_options {
     int backlog;
     bool
         exclusive; /* fail with EADDRINUSE when somebody listens there already; for a server's first listener */
-    struct tls_context *tls; /* NULL: plain; must outlive the listener */
+    struct tls_context *tls; /* NULL: plain */
     const struct conn_limits *limits;
     /* A connection came in; call conn_set_owner or conn_close before returning. */
     void (*on_accept)(struct conn *conn, void *app);
@@ -28,6 +28,8 @@ enum cvn_error listener_open(struct worker *worker, const struct listener_option
                              struct listener **ret) __attribute__((warn_unused_result));
 /* The port it is bound to. */
 uint16_t listener_port(const struct listener *listener);
+/* For what is accepted from now on; old connections stay with the context that they have. */
+void listener_set_tls(struct listener *listener, struct tls_context *tls);
 /* Accepts all that the kernel has queued. Before closing: closing resets them. */
 void listener_drain(struct listener *listener);
 /* Stops accepting; frees itself through the loop. NULL is accepted. */

@@ -1,8 +1,8 @@
 /*
  * TLS through OpenSSL, on the connection's descriptor through a BIO of ours: OpenSSL's own one
  * writes without MSG_NOSIGNAL, so that a peer that has gone would end a process that does not block
- * SIGPIPE. The context is made once and then only read; a session is used by its connection's
- * worker alone.
+ * SIGPIPE. A context is made once and then only read; a session is used by its connection's
+ * worker alone, and keeps its context, whose files may have been read anew since.
  */
 #include "net/tls.h"
 #include "base/log.h"
@@ -10,9 +10,11 @@
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <stdatomic.h>
 #include <sys/socket.h>
 
 struct tls_context {
+    atomic_uint refs;
     SSL_CTX *ssl;
     BIO_METHOD *bio; /* how a session reads and writes its descriptor */
 };
@@ -119,6 +121,7 @@ enum cvn_error tls_context_new(const char *cert_file, const char *key_file,
     struct tls_context *context = mem_zalloc(sizeof *context);
     if (context == NULL)
         return CVN_ERR_MEMORY;
+    atomic_init(&context->refs, 1);
     context->bio = new_bio_method();
     context->ssl = SSL_CTX_new(TLS_server_method());
     if (context->bio == NULL || context->ssl == NULL)
@@ -138,13 +141,20 @@ enum cvn_error tls_context_new(const char *cert_file, const char *key_file,
     return CVN_OK;
 
 fail:
-    tls_context_free(context);
+    tls_context_unref(context);
     return error;
 }
 
-void tls_context_free(struct tls_context *context)
+struct tls_context *tls_context_ref(struct tls_context *context)
 {
-    if (context == NULL)
+    if (context != NULL)
+        atomic_fetch_add_explicit(&context->refs, 1, memory_order_relaxed);
+    return context;
+}
+
+void tls_context_unref(struct tls_context *context)
+{
+    if (context == NULL || atomic_fetch_sub_explicit(&context->refs, 1, memory_order_acq_rel) != 1)
         return;
     SSL_CTX_free(context->ssl);
     BIO_meth_free(context->bio);
@@ -166,12 +176,17 @@ struct tls_session *tls_session_new(struct tls_context *context, int fd)
     BIO_set_init(bio, 1);
     SSL_set_bio(session, bio, bio); /* takes it */
     SSL_set_accept_state(session);
+    SSL_set_app_data(session, tls_context_ref(context));
     return (struct tls_session *)session;
 }
 
 void tls_session_free(struct tls_session *session)
 {
+    if (session == NULL)
+        return;
+    struct tls_context *context = SSL_get_app_data(session_of(session));
     SSL_free(session_of(session));
+    tls_context_unref(context); /* not before: the descriptor's methods are in it */
 }
 
 /* SSL_get_error tells by the thread's queue of errors, in which other code of the application may

@@ -1,5 +1,5 @@
-/* TLS 1.2 and 1.3 on a non-blocking descriptor, through OpenSSL. A context is shared by all workers,
- * a session belongs to its connection. */
+/* TLS 1.2 and 1.3 on a non-blocking descriptor, through OpenSSL. A context is shared by all workers and
+ * kept by its sessions; a session belongs to its connection. */
 #ifndef NET_TLS_H
 #define NET_TLS_H
 
@@ -11,10 +11,11 @@ struct tls_session;
 /* PEM files: certificate chain and private key. CVN_ERR_TLS (logged with OpenSSL's words), CVN_ERR_MEMORY. */
 enum cvn_error tls_context_new(const char *cert_file, const char *key_file,
                                struct tls_context **ret) __attribute__((warn_unused_result));
-void tls_context_free(struct tls_context *context);
+/* Any thread; NULL is accepted. */
+struct tls_context *tls_context_ref(struct tls_context *context);
+void tls_context_unref(struct tls_context *context);
 
-/* A server session on `fd`; NULL when memory has run out. Never raises SIGPIPE. To be freed before
- * its context. */
+/* A server session on `fd`; NULL when memory has run out. Never raises SIGPIPE. */
 struct tls_session *tls_session_new(struct tls_context *context, int fd);
 void tls_session_free(struct tls_session *session);
 

@@ -284,5 +284,53 @@ class ApiMap(Tree):
         self.assert_fails("is missing", "check-api-map", self.root)
 
 
+class ConfigDocs(Tree):
+    HEADER = """struct other { int x; };
+struct config {
+    bool dev; /* no; field */
+    struct {
+        const char *cert, *key; /* of TLS */
+        struct config_list
+            origins;
+        uint32_t a_ms, b_ms;
+    } server;
+};
+"""
+    TABLE = "AT(dev), AT(server.cert), X(server.key, 1), AT(server.origins), AT(server.a_ms), AT(server.b_ms)\n"
+    FILES = {
+        "docs/configuration.md": "# Settings\n",
+        "daemon/config/config.h": HEADER,
+        "daemon/config/config_table.c": TABLE,
+        "convened": "#!/bin/sh\ncase $1 in --print-man) echo '.TH X 8';; *) echo '# Settings';; esac\n",
+    }
+
+    def setUp(self):
+        super().setUp()
+        (self.root / "convened").chmod(0o755)
+        self.command = "check-config-docs", self.root / "convened", self.root
+
+    def broken(self, path, text, reason):
+        with self.subTest(reason=reason):
+            self.write(path, text)
+            self.assert_fails(reason, *self.command)
+            self.write(path, self.FILES[path])
+
+    def test_documented_settings(self):
+        self.assert_passes(*self.command)
+
+    def test_what_is_missing(self):
+        self.broken("docs/configuration.md", "# Setting\n", "docs/configuration.md:1: differs")
+        self.broken("docs/configuration.md", "# Settings\nmore\n", "is not as long")
+        for field in ["dev", "server.cert", "server.key", "server.origins", "server.a_ms", "server.b_ms"]:
+            self.broken("daemon/config/config_table.c", self.TABLE.replace(field, f'"{field}"'), f"no row for {field}")
+        self.broken("daemon/config/config.h", "struct config {\n};\n", "has no fields")
+        self.broken("convened", "#!/bin/sh\nexit 3\n", "ended with 3")
+
+    def test_a_wrong_manual_page(self):
+        if shutil.which("groff") is None:
+            self.skipTest("there is no groff")
+        self.broken("convened", self.FILES["convened"].replace(".TH X 8", ".XYZ"), "--print-man")
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -103,6 +103,44 @@ for (const workers of [1, 2]) {
         await server.stop();
       });
 
+      describe("a request that gets no session", () => {
+        // What the reference's engine tells with "connection_error": code, message, and of its context the name or the message.
+        const refused = () => saw.next(([kind]) => kind === "refused", "a refusal");
+        const tagged = { "x-tag": "abc" };
+        const transport = transports[0];
+
+        it("is told of when allow_request says no", async () => {
+          const socket = client("/", { query: { deny: 1 }, extraHeaders: tagged });
+          const error = await once(socket, "connect_error");
+          assert.match(error[0].message, transport === "polling" ? /xhr poll error/ : /websocket error/);
+          const status = transport === "polling" ? 403 : 400;
+          assert.deepEqual(await refused(), [
+            "refused", 4, status, "Forbidden", "denied", "GET", "/socket.io/", transport, "abc", "127.0.0.1",
+          ]);
+          socket.disconnect();
+        });
+
+        it("is told of with the reference's code", async () => {
+          const base = `${server.url}/socket.io/`;
+          const cases = [
+            ["?EIO=4&transport=carrier-pigeon", {}, [0, 400, "Transport unknown", "", "GET"]],
+            ["?EIO=4&transport=polling&sid=none", {}, [1, 400, "Session ID unknown", "", "GET"]],
+            ["?EIO=4&transport=polling", { method: "POST", body: "40" }, [2, 400, "Bad handshake method", "", "POST"]],
+            ["?EIO=4&transport=websocket", {}, [3, 400, "Bad request", "TRANSPORT_HANDSHAKE_ERROR", "GET"]],
+            ["?EIO=4&transport=polling&deny=1", {}, [4, 403, "Forbidden", "denied", "GET"]],
+            ["?EIO=3&transport=polling", {}, [5, 400, "Unsupported protocol version", "", "GET"]],
+          ];
+          for (const [query, options, told] of cases) {
+            const answer = await fetch(base + query, { headers: tagged, ...options });
+            const [code, status, message, reason] = told;
+            assert.equal(answer.status, status, query);
+            assert.deepEqual(await answer.json(), { code, message: code === 4 ? reason : message });
+            const name = new URLSearchParams(query).get("transport");
+            assert.deepEqual(await refused(), ["refused", ...told, "/socket.io/", name, "abc", "127.0.0.1"]);
+          }
+        });
+      });
+
       describe("dynamic namespaces", () => {
         it("come into being with their first socket and go with their last", async () => {
           const root = await connected();

@@ -20,8 +20,14 @@ struct cvn_server;
 void conformance_setup_recovery(struct cvn_server *server);
 /* Those of "sio-flow". */
 void conformance_setup_flow(struct cvn_server *server);
-/* Those of "sio-api". */
+/* Those of "sio-api", and its hooks. */
 void conformance_setup_api(struct cvn_server *server);
+struct cvn_http_request;
+struct cvn_connection_error;
+bool conformance_api_allow(struct cvn_http_request *request, const char **ret_message,
+                           void *hook_data);
+void conformance_api_refused(struct cvn_http_request *request,
+                             const struct cvn_connection_error *error, void *hook_data);
 /* "ws-echo". */
 int conformance_ws_run(uint16_t port, unsigned workers, bool deflate);
 

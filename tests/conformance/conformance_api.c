@@ -15,7 +15,8 @@
  *   app:denied: dropped by a middleware with {"error":"denied"}; app:swallowed: dropped in silence
  *
  * On "/watch" everybody hears "saw" KIND NSP ID ...: in, out (of events "app:..." with their arguments), disconnecting REASON ROOMS,
- * disconnect REASON ROOMS. The latter also go to standard output.
+ * disconnect REASON ROOMS. The latter also go to standard output. And "saw" "refused" CODE STATUS MESSAGE REASON METHOD PATH TRANSPORT TAG
+ * ADDRESS of every request that got no session, TAG being the header "x-tag"; who says "deny" in the query is refused with "denied".
  */
 #include "conformance.h"
 #include <convene/convene.h>
@@ -404,6 +405,39 @@ static void on_gone(cvn_socket *socket, const char *reason, void *data)
     cvn_text_free(text);
     printf("%s %s: %s\n", (const char *)data, cvn_socket_id(socket), reason);
     fflush(stdout);
+}
+
+static void append_slice(cvn_text *text, cvn_slice value)
+{
+    cvn_text_append(text, ",");
+    cvn_text_append_json_string(text, value);
+}
+
+bool conformance_api_allow(cvn_http_request *request, const char **ret_message, void *hook_data)
+{
+    UNUSED(hook_data);
+    *ret_message = "denied";
+    return cvn_http_query(request, "deny").data == NULL;
+}
+
+/* On the worker that refuses, which is any. */
+void conformance_api_refused(cvn_http_request *request, const cvn_connection_error *error,
+                             void *hook_data)
+{
+    cvn_text *text = cvn_text_new(TEXT_MAX);
+    UNUSED(hook_data);
+    if (text == NULL)
+        return;
+    cvn_text_printf(text, "\"refused\",%d,%d", (int)error->code, error->status);
+    append_slice(text, cvn_str(error->message));
+    append_slice(text, cvn_str(error->reason));
+    append_slice(text, cvn_http_method(request));
+    append_slice(text, cvn_http_path(request));
+    append_slice(text, cvn_http_query(request, "transport"));
+    append_slice(text, cvn_http_header(request, "x-tag"));
+    append_slice(text, cvn_str(cvn_http_address(request)));
+    cvn_emit(&(cvn_target){.nsp = watch}, "saw", cvn_json_slice(cvn_text_slice(text)));
+    cvn_text_free(text);
 }
 
 /* --- Middlewares --- */

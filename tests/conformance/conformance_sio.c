@@ -472,6 +472,8 @@ static const struct contract {
       .send_high_water = (size_t)1 << 20,
       .send_max = (size_t)4 << 20,
       .max_dynamic_namespaces = 20,
+      .allow_request = conformance_api_allow,
+      .on_connection_error = conformance_api_refused,
       .origins = any_origin},
      conformance_setup_api},
 };

@@ -14,8 +14,10 @@ static void decide(size_t index, bool is_allowed, const char *message)
     struct eio_admission *admission = waiting[index];
     waiting[index] = NULL;
     assert_non_null(admission);
-    eio_admission_decide(admission, is_allowed,
-                         message != NULL ? mem_dup(message, strlen(message) + 1) : NULL);
+    struct eio_denial *denial = message != NULL ? mem_zalloc(sizeof *denial) : NULL;
+    if (denial != NULL)
+        denial->message = message; /* static */
+    eio_admission_decide(admission, is_allowed, denial);
 }
 
 static enum eio_verdict put_off(struct http_request *request, const char **message, void *app)

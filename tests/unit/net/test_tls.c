@@ -161,7 +161,7 @@ static void exchange(int version)
     assert_int_equal(ear.reason, CONN_PEER_CLOSED);
     peer_close(&peer);
     rig_end(&rig);
-    tls_context_free(context);
+    tls_context_unref(context);
     ear_free(&ear);
     free(sent);
     free(got);
@@ -222,7 +222,7 @@ static void conflate(int version)
     UNTIL(&rig, ear.conn == NULL);
     peer_close(&peer);
     rig_end(&rig);
-    tls_context_free(context);
+    tls_context_unref(context);
     ear_free(&ear);
 }
 
@@ -263,7 +263,7 @@ static void test_finish_sends_all_and_says_goodbye(void **state)
     UNTIL(&rig, ear.conn == NULL);
     assert_int_equal(ear.reason, CONN_LOCAL_CLOSE);
     rig_end(&rig);
-    tls_context_free(context);
+    tls_context_unref(context);
     ear_free(&ear);
 }
 
@@ -296,7 +296,7 @@ static void test_a_peer_that_has_gone_raises_no_signal(void **state)
     UNTIL(&rig, ear.conn == NULL);
     assert_int_equal(ear.reason, CONN_ERROR);
     rig_end(&rig);
-    tls_context_free(context);
+    tls_context_unref(context);
     ear_free(&ear);
 }
 
@@ -329,7 +329,7 @@ static void test_errors_of_others_do_no_harm(void **state)
     peer_close(&peer);
     UNTIL(&rig, ear.conn == NULL);
     rig_end(&rig);
-    tls_context_free(context);
+    tls_context_unref(context);
     ear_free(&ear);
 }
 
@@ -374,7 +374,7 @@ static void test_broken_handshakes(void **state)
         close(fd);
     }
     rig_end(&rig);
-    tls_context_free(context);
+    tls_context_unref(context);
 }
 
 static void test_wrong_files(void **state)
@@ -388,7 +388,7 @@ static void test_wrong_files(void **state)
     assert_int_equal(tls_context_new(cert_file, other_key_file, &context), CVN_ERR_TLS);
     assert_int_equal(tls_context_new(key_file, cert_file, &context), CVN_ERR_TLS);
     assert_null(context);
-    tls_context_free(NULL);
+    tls_context_unref(NULL);
 }
 
 int main(void)

@@ -26,8 +26,11 @@ static bool put_off(cvn_http_request *request, const char **ret_message, void *h
     }
     cvn_admission *admission = cvn_allow_later(request);
     assert_null(cvn_allow_later(request)); /* once */
+    const cvn_header later = {"Retry-After", "1"};
     if (how.size == 6 && memcmp(how.data, "inside", 6) == 0)
         cvn_allow(admission);
+    else if (how.size == 4 && memcmp(how.data, "busy", 4) == 0)
+        cvn_deny_with(admission, &(cvn_denial){429, "busy", &later, 1});
     else
         note("%p", (void *)admission);
     return false; /* does not count any more */
@@ -121,6 +124,49 @@ static void test_websocket(void **state)
     client_free(client);
 }
 
+static void assert_turned_away(const char *target, const char *fields, const cvn_denial *denial,
+                               int status, const char *body, const char *line)
+{
+    struct client *client = client_new(port);
+    http_send(client, "GET", target, fields, NULL);
+    cvn_deny_with(asked(), denial);
+    struct response *response = http_receive(client, true);
+    assert_response(response, status, body);
+    if (line != NULL)
+        assert_header(response, line);
+    client_free(client);
+}
+
+static void test_denial(void **state)
+{
+    const cvn_header headers[] = {{"Retry-After", "7"},
+                                  {"bad name", "x"},
+                                  {"X-Bad", "a\r\nb"},
+                                  {NULL, NULL},
+                                  {"X-Empty", ""}};
+    cvn_denial busy = {429, "slow down", headers, 5};
+    (void)state;
+    assert_turned_away(POLLING, "", &busy, 429, "{\"code\":4,\"message\":\"slow down\"}",
+                       "Retry-After: 7");
+    assert_turned_away(WEBSOCKET, WS_FIELDS, &busy, 429, "slow down", "Retry-After: 7");
+    busy = (cvn_denial){.status = 503, .headers = headers, .header_count = 5};
+    assert_turned_away(POLLING, "", &busy, 503, "{\"code\":4,\"message\":\"Forbidden\"}",
+                       "X-Empty: ");
+    assert_turned_away(POLLING, "", &(cvn_denial){.status = 200}, 403,
+                       "{\"code\":4,\"message\":\"Forbidden\"}", NULL);
+    assert_turned_away(POLLING, "", NULL, 403, "{\"code\":4,\"message\":\"Forbidden\"}", NULL);
+
+    /* Without memory it is still a refusal. */
+    struct client *client = client_new(port);
+    http_send(client, "GET", POLLING, "", NULL);
+    cvn_admission *admission = asked();
+    mem_fail_after(0, 1);
+    cvn_deny_with(admission, &busy);
+    mem_fail_after(0, 0);
+    assert_response(http_receive(client, true), 403, "{\"code\":4,\"message\":\"Forbidden\"}");
+    client_free(client);
+}
+
 /* On a worker, which may be the one that asks. */
 static void test_from_workers(void **state)
 {
@@ -142,6 +188,9 @@ static void test_at_once(void **state)
     assert_int_equal(http_exchange(client, "GET", POLLING "&how=inside", "", NULL)->status, 200);
     assert_response(http_exchange(client, "GET", POLLING "&how=no", "", NULL), 403,
                     "{\"code\":4,\"message\":\"said at once\"}");
+    struct response *busy = http_exchange(client, "GET", POLLING "&how=busy", "", NULL);
+    assert_response(busy, 429, "{\"code\":4,\"message\":\"busy\"}");
+    assert_header(busy, "Retry-After: 1");
     assert_response(http_exchange(client, "GET", "/elsewhere", "", NULL), 200, "fine");
     assert_note("not here");
     assert_no_note();
@@ -195,6 +244,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_from_this_thread, setup, teardown),
         cmocka_unit_test_setup_teardown(test_websocket, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_denial, setup, teardown),
         cmocka_unit_test_setup_teardown(test_from_workers, setup, teardown),
         cmocka_unit_test_setup_teardown(test_at_once, setup, teardown),
         cmocka_unit_test_setup_teardown(test_clients_leave, setup, teardown),

@@ -175,7 +175,7 @@ static void on_posted(void *data)
 {
     struct posted *posted = data;
     posted->thread = pthread_self();
-    note("posted %u", posted->index);
+    note("posted %u on %d", posted->index, (int)cvn_worker_index(posted->server));
 }
 
 static void test_post(void **state)
@@ -183,12 +183,14 @@ static void test_post(void **state)
     cvn_server *server = server_new(2);
     struct posted posted[2] = {{server, 0, pthread_self()}, {server, 1, pthread_self()}};
     (void)state;
+    assert_int_equal((int)cvn_worker_index(server), -1);
     server_start(server);
+    assert_int_equal((int)cvn_worker_index(server), -1);
     assert_int_equal(cvn_post(server, 2, on_posted, NULL), CVN_ERR_ARGUMENT);
     for (unsigned i = 0; i < 2; i++) {
-        char expected[16];
+        char expected[32];
         assert_int_equal(cvn_post(server, i, on_posted, &posted[i]), CVN_OK);
-        snprintf(expected, sizeof expected, "posted %u", i);
+        snprintf(expected, sizeof expected, "posted %u on %u", i, i);
         assert_note(expected);
         assert_false(pthread_equal(posted[i].thread, pthread_self()));
     }
@@ -200,8 +202,8 @@ static void test_post(void **state)
     }
     cvn_server_free(server); /* which was asked for later, so they run first */
     for (unsigned i = 0; i < 100; i++) {
-        char expected[16];
-        snprintf(expected, sizeof expected, "posted %u", i);
+        char expected[32];
+        snprintf(expected, sizeof expected, "posted %u on 0", i);
         assert_note(expected);
     }
 }
