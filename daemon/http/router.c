@@ -242,6 +242,14 @@ static bool try_fallbacks(const struct router *router, cvn_http_request *http)
     return false;
 }
 
+bool router_serve_head(cvn_http_request *http, void *data)
+{
+    const struct router *router = data;
+    struct found found;
+    find(router, http, &found);
+    return found.route == NULL && found.allow[0] == '\0' && try_fallbacks(router, http);
+}
+
 void router_serve(cvn_http_request *http, void *data)
 {
     struct router *router = data;
