@@ -1,4 +1,5 @@
 /* convened: reads its command line, puts the server together from the library's public parts, and runs it until SIGTERM. Main thread. */
+#include "admin/admin.h"
 #include "config/config.h"
 #include "convened_options.h"
 #include "access/access_proxies.h"
@@ -16,6 +17,8 @@ struct daemon {
     struct static_files *files; /* NULL without --dev */
     struct demo_chat *chat;     /* likewise */
     struct proxy *proxy;        /* NULL without upstream.url */
+    struct auth *auth;          /* NULL unless admins come by token */
+    struct admin *admin;        /* NULL unless it is enabled */
     time_t started;
 };
 
@@ -46,7 +49,8 @@ static bool on_http_head(cvn_http_request *request, void *data)
     const struct daemon *daemon = data;
     if (daemon->proxy == NULL || is_path(request, "/health"))
         return false;
-    return (daemon->files != NULL && static_files_serve(daemon->files, request)) ||
+    return (daemon->admin != NULL && admin_serve(request, daemon->admin)) ||
+           (daemon->files != NULL && static_files_serve(daemon->files, request)) ||
            proxy_serve(request, daemon->proxy);
 }
 
@@ -56,6 +60,8 @@ static void on_http(cvn_http_request *request, void *data)
     const struct daemon *daemon = data;
     if (is_path(request, "/health"))
         answer_health(daemon, request);
+    else if (daemon->admin != NULL && admin_serve(request, daemon->admin))
+        return;
     else if (daemon->files == NULL || !static_files_serve(daemon->files, request))
         cvn_http_respond(request, 404, "text/plain; charset=utf-8", cvn_str("Not Found\n"));
 }
@@ -90,6 +96,17 @@ static void raise_descriptor_limit(void)
     }
 }
 
+static bool add_admin(struct daemon *daemon)
+{
+    if (daemon->config->admin.username == NULL) {
+        daemon->auth = auth_new(daemon->config, daemon->server, NULL);
+        if (daemon->auth == NULL)
+            return false;
+    }
+    daemon->admin = admin_new(daemon->server, daemon->config, daemon->auth, NULL);
+    return daemon->admin != NULL;
+}
+
 static bool assemble(struct daemon *daemon)
 {
     cvn_options options = convened_options(daemon->config);
@@ -106,6 +123,8 @@ static bool assemble(struct daemon *daemon)
         if (daemon->proxy == NULL)
             return false;
     }
+    if (daemon->config->admin.enabled && !add_admin(daemon))
+        return false;
     if (!daemon->config->dev)
         return true;
     daemon->files = static_files_load(daemon->config->server.web_dir);
@@ -132,6 +151,8 @@ int main(int argc, char **argv)
             status = cvn_server_run_then(daemon.server, on_listening, &daemon);
         else
             cvn_server_free(daemon.server);
+        admin_free(daemon.admin);
+        auth_free(daemon.auth);
         demo_chat_free(daemon.chat);
         static_files_free(daemon.files);
         proxy_free(daemon.proxy);
