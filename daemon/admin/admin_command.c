@@ -38,7 +38,7 @@ void admin_audit(struct admin *admin, const char *action, const cvn_socket *sock
     };
     audit_write(admin->audit, &entry);
     log_entry(code != NULL ? LOG_WARN : LOG_INFO, action, LOG_USER(name), LOG_NSP(nsp),
-              LOG_TEXT("subject", subject), LOG_TEXT("code", code), LOG_TEXT("address", address),
+              LOG_TEXT("subject", subject), LOG_TEXT("code", code), LOG_TEXT("address", entry.address),
               LOG_END);
 }
 
