@@ -38,8 +38,8 @@ void admin_audit(struct admin *admin, const char *action, const cvn_socket *sock
     };
     audit_write(admin->audit, &entry);
     log_entry(code != NULL ? LOG_WARN : LOG_INFO, action, LOG_USER(name), LOG_NSP(nsp),
-              LOG_TEXT("subject", subject), LOG_TEXT("code", code), LOG_TEXT("address", entry.address),
-              LOG_END);
+              LOG_TEXT("subject", subject), LOG_TEXT("code", code),
+              LOG_TEXT("address", entry.address), LOG_END);
 }
 
 static bool get_name(const cvn_event *event, size_t index, char ret[ADMIN_MAX_NAME])

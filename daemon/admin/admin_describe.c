@@ -42,7 +42,7 @@ static int by_place(const void *a, const void *b)
 /* Appends the object with the values of those keys hidden; returns how many it had. */
 static size_t append_hiding(cvn_text *text, cvn_slice object, const char *const *keys, size_t count)
 {
-    cvn_slice values[MAX_REPLACED];
+    cvn_slice values[MAX_REPLACED] = {{NULL, 0}};
     size_t found = 0;
     const char *at = object.data, *end = object.data + object.size;
     for (size_t i = 0; i < count && found < MAX_REPLACED; i++) {

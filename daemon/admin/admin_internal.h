@@ -230,7 +230,8 @@ struct admin_login *admin_login_new(struct admin *admin, const struct config *co
 void admin_login_on_worker_stop(struct admin_login *login, unsigned worker);
 /* Ends its thread. NULL is accepted. */
 void admin_login_free(struct admin_login *login);
-void admin_identity_free(void *identity);
+/* Fits cvn_socket_set_data; NULL is accepted. */
+void admin_identity_free(void *data);
 /* Whether it still holds: not expired, not revoked. */
 bool admin_identity_is_good(const struct admin *admin, const struct admin_identity *identity);
 

@@ -140,8 +140,8 @@ bool admin_passwords_check(struct admin_passwords *passwords, const char *userna
     question->worker = worker;
     question->fn = fn;
     question->data = data;
-    strcpy(question->username, username);
-    strcpy(question->password, password);
+    memcpy(question->username, username, strlen(username) + 1);
+    memcpy(question->password, password, strlen(password) + 1);
     pthread_mutex_lock(&passwords->lock);
     bool is_taken = passwords->count < MAX_QUESTIONS;
     if (is_taken) {
@@ -213,8 +213,8 @@ struct admin_passwords *admin_passwords_new(cvn_server *server, const char *user
     if (passwords == NULL)
         return NULL;
     passwords->server = server;
-    strcpy(passwords->username, username);
-    strcpy(passwords->hash, hash);
+    memcpy(passwords->username, username, strlen(username) + 1);
+    memcpy(passwords->hash, hash, strlen(hash) + 1);
     pthread_mutex_init(&passwords->lock, NULL);
     pthread_cond_init(&passwords->changed, NULL);
     if (pthread_create(&passwords->thread, NULL, run, passwords) != 0) {

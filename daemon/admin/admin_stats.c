@@ -6,6 +6,7 @@
  * by ten seconds.
  */
 #include "admin/admin_internal.h"
+#include <inttypes.h>
 #include <unistd.h>
 
 #define MAX_NAMESPACES 1000 /* listed */
@@ -64,14 +65,14 @@ static void append_aggregates(cvn_text *text, const struct admin_totals *now,
         {"bytesIn", now->bytes_in, before->bytes_in},
         {"bytesOut", now->bytes_out, before->bytes_out},
     };
-    long long second = (long long)(admin_wall_ms() / 1000 * 1000);
+    int64_t second = admin_wall_ms() / 1000 * 1000;
     bool is_first = true;
     cvn_text_append(text, ",\"aggregatedEvents\":[");
     for (size_t i = 0; i < sizeof aggregates / sizeof *aggregates; i++) {
         /* Children of dynamic namespaces take their numbers with them. */
         if (aggregates[i].now <= aggregates[i].before)
             continue;
-        cvn_text_printf(text, "%s{\"timestamp\":%lld,\"type\":\"%s\",\"count\":%llu}",
+        cvn_text_printf(text, "%s{\"timestamp\":%" PRId64 ",\"type\":\"%s\",\"count\":%llu}",
                         is_first ? "" : ",", second, aggregates[i].type,
                         (unsigned long long)(aggregates[i].now - aggregates[i].before));
         is_first = false;

@@ -306,7 +306,7 @@ static const struct file *file_of(const struct static_files *files, cvn_slice pa
     memcpy(name, path.data, path.size);
     name[path.size] = '\0';
     if (name[path.size - 1] == '/')
-        strcat(name, "index.html");
+        memcpy(name + path.size, "index.html", sizeof "index.html");
     return find(files, name);
 }
 
