@@ -9,6 +9,7 @@
 #include "access/access_revocations.h"
 #include "convened_options.h"
 #include "event/catalogue.h"
+#include "admin/admin.h"
 #include "event/frame.h"
 #include "http/proxy.h"
 #include "http/rest.h"
@@ -48,6 +49,7 @@ struct convened {
     struct router *router;
     struct rest *rest;
     struct proxy *proxy;        /* NULL without upstream.url */
+    struct admin *admin;        /* NULL unless it is enabled */
     struct static_files *files; /* NULL without --dev */
     struct demo_chat *chat;     /* likewise */
 };
@@ -78,7 +80,8 @@ static bool on_http_head(cvn_http_request *request, void *data)
     const struct convened *convened = data;
     if (router_knows(convened->router, request))
         return false;
-    return (convened->files != NULL && static_files_serve(convened->files, request)) ||
+    return (convened->admin != NULL && admin_serve(request, convened->admin)) ||
+           (convened->files != NULL && static_files_serve(convened->files, request)) ||
            proxy_serve(request, convened->proxy);
 }
 
@@ -249,6 +252,16 @@ static bool make_http(struct convened *convened)
     return true;
 }
 
+static bool make_admin(struct convened *convened)
+{
+    if (!convened->config->admin.enabled)
+        return true;
+    convened->admin =
+        admin_new(convened->server, convened->config, convened->auth, convened->audit);
+    return convened->admin != NULL &&
+           router_add_fallback(convened->router, admin_serve, convened->admin);
+}
+
 static bool make_development(struct convened *convened)
 {
     if (!convened->config->dev)
@@ -283,8 +296,8 @@ static bool assemble(struct convened *convened)
         return false;
     convened->auth = auth_new(config, convened->server, convened->outgoing);
     return convened->auth != NULL && make_access(convened) && make_frame(convened) &&
-           make_http(convened) && make_development(convened) && make_proxy(convened) &&
-           store_start(convened->store, convened->server);
+           make_http(convened) && make_admin(convened) && make_development(convened) &&
+           make_proxy(convened) && store_start(convened->store, convened->server);
 }
 
 static void take_apart(struct convened *convened)
@@ -294,6 +307,7 @@ static void take_apart(struct convened *convened)
     cvn_server_free(convened->server);
     demo_chat_free(convened->chat);
     static_files_free(convened->files);
+    admin_free(convened->admin);
     proxy_free(convened->proxy);
     rest_free(convened->rest);
     router_free(convened->router);
