@@ -11,6 +11,8 @@ install(DIRECTORY include/convene DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(DIRECTORY web/demo/ DESTINATION ${CMAKE_INSTALL_DATADIR}/convene/demo)
 install(DIRECTORY web/node_modules/socket.io-client/dist/ DESTINATION ${CMAKE_INSTALL_DATADIR}/convene/client
         OPTIONAL FILES_MATCHING PATTERN "*.js" PATTERN "*.map")
+install(FILES packaging/prometheus/convened.rules.yml DESTINATION ${CMAKE_INSTALL_DATADIR}/convene/prometheus)
+install(FILES packaging/grafana/convened.json DESTINATION ${CMAKE_INSTALL_DATADIR}/convene/grafana)
 
 # pkg-config: relative to the file itself, so that an installed tree may be moved.
 file(RELATIVE_PATH CONVENE_PC_PREFIX ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})

@@ -50,10 +50,10 @@ bool router_reconfigure(struct router *router, const struct config *config)
 
 void router_measure(struct router *router, struct metrics *metrics)
 {
+    static const double bounds[] = {0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10, 0};
     router->requests =
         metrics_counter(metrics, "convened_http_requests_total",
                         "HTTP requests that routes answered.", "method,route,status", 500);
-    static const double bounds[] = {0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10, 0};
     router->durations = metrics_histogram(metrics, "convened_http_request_duration_seconds",
                                           "From the arrival of a whole HTTP request to its answer.",
                                           "route", bounds, 100);

@@ -60,7 +60,7 @@ struct router *router_new(const struct config *config, struct auth *auth, cvn_se
 void router_free(struct router *router); /* NULL is accepted */
 /* Counts requests by route, method and status, and how long they take; before the server starts. */
 void router_measure(struct router *router, struct metrics *metrics);
-/* Takes over origins, API keys and who the operator is; false, and everything as before, when memory has run out. Main thread. */
+/* Takes over origins and who the operator is; false, and everything as before, when memory has run out. Main thread. */
 bool router_reconfigure(struct router *router, const struct config *config);
 /* For cvn_on_http, with the router as its data. */
 void router_serve(cvn_http_request *request, void *router);

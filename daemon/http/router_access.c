@@ -1,7 +1,7 @@
 /*
- * Who may ask what: API keys, the operator's token, and tokens that auth/ verifies. On the request's worker; auth_verify may answer
- * after it has returned, when keys have to be fetched. Secrets are compared as SHA-256 digests in constant time, so neither their length
- * nor their beginning can be measured.
+ * Who may ask what: API keys and tokens that auth/ verifies, and the operator's token. On the request's worker; auth_verify may answer
+ * after it has returned, when keys have to be fetched. The operator's token is compared as a SHA-256 digest in constant time, so neither its
+ * length nor its beginning can be measured.
  */
 #include "http/router_internal.h"
 #include <openssl/crypto.h>
@@ -12,46 +12,12 @@
 
 /* --- The policy --- */
 
-static bool read_digest(const char *hex, uint8_t ret[ROUTER_DIGEST_SIZE])
+static bool read_origins(struct router_policy *policy, const struct config *config)
 {
-    if (strlen(hex) != (size_t)2 * ROUTER_DIGEST_SIZE)
-        return false;
-    for (size_t i = 0; hex[i] != '\0'; i++) {
-        char c = hex[i] >= 'A' && hex[i] <= 'F' ? (char)(hex[i] + 32) : hex[i];
-        bool is_digit = c >= '0' && c <= '9';
-        if (!is_digit && (c < 'a' || c > 'f'))
-            return false;
-        uint8_t value = (uint8_t)(is_digit ? c - '0' : c - 'a' + 10);
-        ret[i / 2] = (uint8_t)(i % 2 == 0 ? value << 4 : ret[i / 2] | value);
-    }
-    return true;
-}
-
-/* "name:hex"; the name may have colons itself. False when memory has run out. */
-static bool read_key(struct router_policy *policy, const char *entry)
-{
-    const char *colon = strrchr(entry, ':');
-    struct router_key *key = &policy->keys[policy->key_count];
-    if (colon == NULL || colon == entry || colon - entry > PRINCIPAL_MAX_ID ||
-        !read_digest(colon + 1, key->digest)) {
-        log_entry(LOG_ERROR, "an API key is not \"name:sha256-in-hex\"", LOG_END);
-        return true;
-    }
-    key->name = strndup(entry, (size_t)(colon - entry));
-    policy->key_count += key->name != NULL;
-    return key->name != NULL;
-}
-
-static bool read_lists(struct router_policy *policy, const struct config *config)
-{
-    const struct config_list *keys = &config->auth.api_keys, *origins = &config->server.origins;
-    policy->keys = calloc(keys->count + 1, sizeof *policy->keys);
+    const struct config_list *origins = &config->server.origins;
     policy->origins = calloc(origins->count + 1, sizeof *policy->origins);
-    if (policy->keys == NULL || policy->origins == NULL)
+    if (policy->origins == NULL)
         return false;
-    for (size_t i = 0; i < keys->count; i++)
-        if (!read_key(policy, keys->items[i]))
-            return false;
     for (size_t i = 0; i < origins->count; i++) {
         policy->origins[i] = strdup(origins->items[i]);
         if (policy->origins[i] == NULL)
@@ -72,7 +38,7 @@ struct router_policy *router_policy_new(const struct config *config)
     policy->has_operator_token = token != NULL && token[0] != '\0';
     if (policy->has_operator_token)
         SHA256((const unsigned char *)token, strlen(token), policy->operator_token);
-    if (!read_lists(policy, config)) {
+    if (!read_origins(policy, config)) {
         router_policy_free(policy);
         return NULL;
     }
@@ -83,11 +49,8 @@ void router_policy_free(struct router_policy *policy)
 {
     if (policy == NULL)
         return;
-    for (size_t i = 0; i < policy->key_count; i++)
-        free(policy->keys[i].name);
     for (size_t i = 0; i < policy->origin_count; i++)
         free(policy->origins[i]);
-    free(policy->keys);
     free(policy->origins);
     OPENSSL_cleanse(policy, sizeof *policy);
     free(policy);
@@ -100,20 +63,6 @@ static bool is_secret(cvn_slice given, const uint8_t digest[ROUTER_DIGEST_SIZE])
     uint8_t found[ROUTER_DIGEST_SIZE];
     SHA256((const unsigned char *)given.data, given.size, found);
     return CRYPTO_memcmp(found, digest, sizeof found) == 0;
-}
-
-/* The name that goes with an API key; NULL: it is none. All are compared, whichever it is. */
-static const char *find_key(const struct router_policy *policy, cvn_slice given)
-{
-    const char *name = NULL;
-    uint8_t found[ROUTER_DIGEST_SIZE];
-    if (given.size == 0 || given.size > ROUTER_MAX_TOKEN)
-        return NULL;
-    SHA256((const unsigned char *)given.data, given.size, found);
-    for (size_t i = 0; i < policy->key_count; i++)
-        if (CRYPTO_memcmp(found, policy->keys[i].digest, sizeof found) == 0)
-            name = policy->keys[i].name;
-    return name;
 }
 
 static bool is_loopback(const char *address)
@@ -246,21 +195,16 @@ static cvn_slice bearer_of(const cvn_http_request *http)
 
 static void admit_backend(struct router_request *own, void (*go_on)(struct router_request *own))
 {
-    const struct router_policy *policy = atomic_load(&own->router->policy);
     cvn_slice key = cvn_http_header(own->request.http, "x-api-key");
-    const char *name = find_key(policy, key.data != NULL ? key : bearer_of(own->request.http));
-    if (name != NULL) {
-        own->request.principal =
-            principal_new(&(struct principal){.user_id = name, .role = ROLE_SERVICE});
-        if (own->request.principal == NULL)
-            refuse(own, AUTH_UNAVAILABLE);
-        else
-            go_on(own);
-    } else if (key.data != NULL) {
+    bool is_said = key.data != NULL; /* else a bearer may be a key or a token */
+    if (!is_said)
+        key = bearer_of(own->request.http);
+    if (key.size > 0 && auth_api_key(own->router->auth, key, &own->request.principal))
+        go_on(own);
+    else if (is_said)
         refuse(own, AUTH_INVALID);
-    } else {
+    else
         admit_by_token(own, go_on);
-    }
 }
 
 static void admit_operator(struct router_request *own, void (*go_on)(struct router_request *own))

@@ -11,19 +11,12 @@
 #define ROUTER_MAX_TOKEN   16384
 #define ROUTER_MAX_QUERY   8 /* parameters that one route may name */
 
-struct router_key {
-    char *name;
-    uint8_t digest[ROUTER_DIGEST_SIZE];
-};
-
 /* What a reload replaces: one immutable block. */
 struct router_policy {
     struct router_policy *older; /* kept until the end: a worker may be reading it */
     bool operator_public, has_operator_token;
     uint8_t operator_token[ROUTER_DIGEST_SIZE];
     bool takes_cookies;
-    struct router_key *keys;
-    size_t key_count;
     char **origins;
     size_t origin_count;
 };

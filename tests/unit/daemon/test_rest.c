@@ -38,6 +38,12 @@ cvn_slice auth_token_of_request(const struct auth *auth, const cvn_http_request 
     return value.size > 7 ? (cvn_slice){value.data + 7, value.size - 7} : (cvn_slice){NULL, 0};
 }
 
+bool auth_api_key(struct auth *auth, cvn_slice key, struct principal **ret)
+{
+    (void)auth, (void)key, (void)ret;
+    return false;
+}
+
 void audit_write(struct audit *audit, const struct audit_entry *entry)
 {
     (void)audit;
