@@ -10,6 +10,7 @@
 #include "observe/audit.h"
 #include "observe/audit_anchor.h"
 #include "observe/log.h"
+#include "observe/text.h"
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -62,15 +63,26 @@ static int64_t now_ms(void)
 
 /* --- Records --- */
 
-/* Cut at a limit, between characters. */
-static size_t text_size(const char *text)
+/*
+ * Copies a text so that it is UTF-8, whatever it was (an export has to show exactly what was hashed), and cut between characters. Returns its size, at
+ * most AUDIT_MAX_TEXT.
+ */
+static size_t copy_text(char *ret, const char *text)
 {
-    size_t size = strnlen(text, AUDIT_MAX_TEXT + 1);
-    if (size <= AUDIT_MAX_TEXT)
-        return size;
-    size = AUDIT_MAX_TEXT;
-    while (size > AUDIT_MAX_TEXT - 4 && ((unsigned char)text[size] & 0xc0) == 0x80)
-        size--;
+    size_t size = 0, left = strnlen(text, AUDIT_MAX_TEXT + 4);
+    while (left > 0) {
+        uint32_t code;
+        size_t taken = text_decode(text, left, &code);
+        const char *piece = taken > 0 ? text : "\xef\xbf\xbd";
+        size_t piece_size = taken > 0 ? taken : 3;
+        if (size + piece_size > AUDIT_MAX_TEXT)
+            break;
+        memcpy(ret + size, piece, piece_size);
+        size += piece_size;
+        taken = taken > 0 ? taken : 1;
+        text += taken;
+        left -= taken;
+    }
     return size;
 }
 
@@ -85,9 +97,10 @@ static struct record *record_new(const struct audit_entry *entry, int64_t time_m
         [AUDIT_CODE] = entry->code,
         [AUDIT_CORRELATION_ID] = entry->correlation_id,
     };
+    char copies[AUDIT_FIELDS][AUDIT_MAX_TEXT];
     size_t sizes[AUDIT_FIELDS], total = 0;
     for (int i = 0; i < AUDIT_FIELDS; i++)
-        total += sizes[i] = texts[i] != NULL ? text_size(texts[i]) : 0;
+        total += sizes[i] = texts[i] != NULL ? copy_text(copies[i], texts[i]) : 0;
     struct record *record = malloc(sizeof *record + total + 1);
     if (record == NULL)
         return NULL;
@@ -96,8 +109,8 @@ static struct record *record_new(const struct audit_entry *entry, int64_t time_m
     record->time_ms = time_ms;
     for (int i = 0; i < AUDIT_FIELDS; i++) {
         record->fields[i] = (cvn_slice){texts[i] != NULL ? at : NULL, sizes[i]};
-        if (texts[i] != NULL)
-            memcpy(at, texts[i], sizes[i]);
+        if (sizes[i] > 0)
+            memcpy(at, copies[i], sizes[i]);
         at += sizes[i];
     }
     return record;
