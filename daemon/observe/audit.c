@@ -148,8 +148,9 @@ static bool insert_batch(struct store_tx *tx, void *data)
 static void log_head(const struct audit_anchor *head)
 {
     char hex[AUDIT_HEX_SIZE];
+    const char *hash = hex;
     audit_hex(head->hash, hex);
-    log_entry(LOG_INFO, "audit head", LOG_NUMBER("entry", head->seq), LOG_TEXT("hash", hex),
+    log_entry(LOG_INFO, "audit head", LOG_NUMBER("entry", head->seq), LOG_TEXT("hash", hash),
               LOG_END);
 }
 
@@ -389,9 +390,10 @@ static bool look_at_head(struct store_tx *tx, void *data)
 /* A trail that lacks what was anchored goes on, but says so in an entry of its own, since the anchor will move. */
 static void note_cut(struct audit *audit, const struct audit_anchor *anchor)
 {
-    char text[AUDIT_HEX_SIZE + 32], hex[AUDIT_HEX_SIZE];
+    char buffer[AUDIT_HEX_SIZE + 32], hex[AUDIT_HEX_SIZE];
+    const char *text = buffer;
     audit_hex(anchor->hash, hex);
-    snprintf(text, sizeof text, "%lld:%s", (long long)anchor->seq, hex);
+    snprintf(buffer, sizeof buffer, "%lld:%s", (long long)anchor->seq, hex);
     log_entry(LOG_ERROR,
               "the audit trail lacks its anchored entry: its end was cut off or replaced",
               LOG_TEXT("anchor", text), LOG_NUMBER("head", audit->head.seq), LOG_END);
@@ -412,8 +414,8 @@ static bool start(struct audit *audit)
     if (found == AUDIT_ANCHOR_READ)
         audit->anchored = anchor;
     else if (found == AUDIT_ANCHOR_UNREADABLE || look.head.seq > 0)
-        log_entry(LOG_WARN, "the anchor of the audit trail cannot be read",
-                  LOG_TEXT("file", AUDIT_ANCHOR_FILE), LOG_END);
+        log_entry(LOG_WARN, "the anchor of the audit trail, " AUDIT_ANCHOR_FILE ", cannot be read",
+                  LOG_END);
     if (anchor.seq > 0 && !look.has_anchored)
         note_cut(audit, &anchor);
     return true;

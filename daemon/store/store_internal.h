@@ -40,6 +40,8 @@ struct store_queue {
 
 /* What has been done for one worker and not been told to it. */
 struct store_outbox {
+    struct store *store;
+    unsigned worker;
     pthread_mutex_t lock;
     struct store_jobs jobs;
     bool is_posted; /* on its way to the worker */
@@ -120,9 +122,9 @@ void store_tx_forget_statements(struct store_tx *tx);
 void store_tx_release(struct store_tx *tx);
 
 /* store_writer.c, store_reader.c */
-void *store_writer_main(void *store);
+void *store_writer_main(void *data);
 void store_writer_run(struct store_tx *tx, struct store_job *jobs);
-void *store_reader_main(void *store);
+void *store_reader_main(void *data);
 void store_reader_run(struct store_tx *tx, struct store_job *job);
 
 struct series;

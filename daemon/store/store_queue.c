@@ -11,7 +11,8 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define REPOST_MS 20
+#define REPOST_MS        20
+#define DELIVERED_A_TURN 256
 
 /* --- Lists --- */
 
@@ -44,28 +45,41 @@ static void finish(struct store_jobs *jobs)
 
 /* --- Back: to whoever asked --- */
 
-/* On the worker. */
+static void post(struct store_outbox *outbox);
+
+/* On the worker: so many a turn, that its sockets have theirs, too. */
 static void deliver(void *data)
 {
     struct store_outbox *outbox = data;
+    struct store_jobs jobs = {NULL, NULL};
+    struct store_job *job;
     pthread_mutex_lock(&outbox->lock);
-    struct store_jobs jobs = outbox->jobs;
-    outbox->jobs = (struct store_jobs){NULL, NULL};
     outbox->is_posted = false;
+    for (unsigned i = 0; i < DELIVERED_A_TURN && (job = store_jobs_pop(&outbox->jobs)) != NULL; i++)
+        store_jobs_push(&jobs, job);
     pthread_mutex_unlock(&outbox->lock);
+    post(outbox);
     finish(&jobs);
 }
 
-static void post(struct store *store, unsigned worker)
+/* Any thread; nothing to do when there is no mail, or when it is on its way. */
+static void post(struct store_outbox *outbox)
 {
-    struct store_outbox *outbox = &store->outboxes[worker];
+    struct store *store = outbox->store;
+    bool has_failed = false;
     pthread_mutex_lock(&outbox->lock);
     if (outbox->jobs.first != NULL && !outbox->is_posted) {
-        outbox->is_posted = cvn_post(store->server, worker, deliver, outbox) == CVN_OK;
-        if (!outbox->is_posted)
-            atomic_store(&store->has_unposted, true);
+        outbox->is_posted = cvn_post(store->server, outbox->worker, deliver, outbox) == CVN_OK;
+        has_failed = !outbox->is_posted;
     }
     pthread_mutex_unlock(&outbox->lock);
+    if (!has_failed)
+        return;
+    /* The writer tries again, when it has slept a little. */
+    pthread_mutex_lock(&store->writes.lock);
+    atomic_store(&store->has_unposted, true);
+    pthread_cond_signal(&store->writes.changed);
+    pthread_mutex_unlock(&store->writes.lock);
 }
 
 static void post_again(struct store *store)
@@ -73,7 +87,7 @@ static void post_again(struct store *store)
     if (!atomic_exchange(&store->has_unposted, false))
         return;
     for (unsigned i = 0; i < store->worker_count; i++)
-        post(store, i);
+        post(&store->outboxes[i]);
 }
 
 void store_answer(struct store *store, struct store_jobs *jobs)
@@ -98,13 +112,17 @@ void store_answer(struct store *store, struct store_jobs *jobs)
     }
     for (unsigned i = 0; i < store->worker_count; i++)
         if (has_mail[i])
-            post(store, i);
+            post(&store->outboxes[i]);
     finish(&own);
 }
 
 void store_outbox_finish(struct store_outbox *outbox)
 {
-    deliver(outbox);
+    pthread_mutex_lock(&outbox->lock);
+    struct store_jobs jobs = outbox->jobs;
+    outbox->jobs = (struct store_jobs){NULL, NULL};
+    pthread_mutex_unlock(&outbox->lock);
+    finish(&jobs);
 }
 
 /* --- There: the queue --- */
