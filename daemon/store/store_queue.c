@@ -162,44 +162,60 @@ bool store_queue_push(struct store_queue *queue, struct store_job *job)
     return is_taken;
 }
 
-static void wait_for_change(struct store_queue *queue, bool with_deadline)
+static uint64_t now_ms(void)
 {
-    struct timespec until;
-    if (!with_deadline) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* Until then at most; UINT64_MAX: however long it takes. With the lock held, which it lets go of meanwhile. */
+static void wait_for_change(struct store_queue *queue, uint64_t until_ms)
+{
+    if (until_ms == UINT64_MAX) {
         pthread_cond_wait(&queue->changed, &queue->lock);
         return;
     }
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += REPOST_MS * 1000000L;
-    if (until.tv_nsec >= 1000000000L) {
-        until.tv_nsec -= 1000000000L;
-        until.tv_sec++;
-    }
+    struct timespec until = {.tv_sec = (time_t)(until_ms / 1000),
+                             .tv_nsec = (long)(until_ms % 1000) * 1000000};
     pthread_cond_timedwait(&queue->changed, &queue->lock, &until);
 }
 
-size_t store_queue_take(struct store *store, struct store_queue *queue, size_t most,
-                        struct store_jobs *ret)
+/* With the lock held. False: the time is over. */
+static bool wait_for_jobs(struct store *store, struct store_queue *queue, uint32_t idle_ms)
+{
+    uint64_t deadline_ms = idle_ms > 0 ? now_ms() + idle_ms : UINT64_MAX;
+    while (queue->count == 0 && !queue->stopping) {
+        uint64_t until_ms = deadline_ms;
+        if (deadline_ms != UINT64_MAX && now_ms() >= deadline_ms)
+            return false;
+        if (atomic_load(&store->has_unposted) && until_ms > now_ms() + REPOST_MS)
+            until_ms = now_ms() + REPOST_MS;
+        wait_for_change(queue, until_ms);
+        pthread_mutex_unlock(&queue->lock);
+        post_again(store);
+        pthread_mutex_lock(&queue->lock);
+    }
+    return true;
+}
+
+bool store_queue_take(struct store *store, struct store_queue *queue, size_t most, uint32_t idle_ms,
+                      struct store_jobs *ret)
 {
     size_t taken = 0;
     *ret = (struct store_jobs){NULL, NULL};
     post_again(store);
     pthread_mutex_lock(&queue->lock);
-    while (queue->count == 0 && !queue->stopping) {
-        wait_for_change(queue, atomic_load(&store->has_unposted));
-        pthread_mutex_unlock(&queue->lock);
-        post_again(store);
-        pthread_mutex_lock(&queue->lock);
-    }
+    bool is_idle = !wait_for_jobs(store, queue, idle_ms);
     while (taken < most && queue->count > 0) {
         store_jobs_push(ret, store_jobs_pop(&queue->jobs));
         queue->count--;
         taken++;
     }
-    if (taken == 0)
+    if (taken == 0 && !is_idle)
         queue->closed = true;
     pthread_mutex_unlock(&queue->lock);
-    return taken;
+    return taken > 0 || is_idle;
 }
 
 void store_queue_stop(struct store_queue *queue)
