@@ -16,7 +16,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
             abort();                                                                               \
     } while (0)
 
-#define MAX_INPUT ((size_t)6000)
+#define MAX_SIZE ((size_t)6000)
 #define SECRET    "0123456789abcdef0123456789abcdef"
 
 static struct auth *auth;
@@ -105,7 +105,7 @@ static void verify(const char *token, size_t size)
 
 static void verify_signed(cvn_slice header, cvn_slice payload)
 {
-    char token[2 * MAX_INPUT + 400];
+    char token[2 * MAX_SIZE + 400];
     uint8_t mac[EVP_MAX_MD_SIZE];
     size_t mac_size;
     size_t size = auth_base64url_encode((const uint8_t *)header.data, header.size, token);
@@ -122,7 +122,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (auth == NULL)
         start();
-    if (size == 0 || size > MAX_INPUT)
+    if (size == 0 || size > MAX_SIZE)
         return 0;
     const cvn_slice rest = {(const char *)data + 1, size - 1};
     may_be_taken = data[0] == 'p' || data[0] == 'h';

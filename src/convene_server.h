@@ -35,6 +35,11 @@ struct server_worker {
     struct mail stop_mail;
     struct timer stop_timer; /* looks whether everybody has gone */
     uint64_t stop_deadline_ms, quiet_since_ms;
+    struct mail drain_mail;
+    struct timer drain_timer;
+    uint64_t drain_began_ms;
+    size_t drain_total,
+        drain_asked;         /* sessions there were, and how many of them were asked to leave */
     struct change *origins;  /* the list in use, with a reference; NULL: that of the options */
     struct list timers;      /* of struct cvn_timer: the application's */
     pthread_t runs_on;       /* set with has_started */
@@ -89,7 +94,10 @@ struct cvn_server {
     atomic_uint running_threads;
     void (*on_ended)(struct cvn_server *server); /* by the last thread, as its last deed */
     void *on_ended_data;
-    atomic_bool hurry; /* the stop shall wait for nobody any more */
+    atomic_bool is_draining;
+    uint32_t drain_ms;            /* over which clients are sent away */
+    atomic_uint draining_workers; /* with clients that have not left */
+    atomic_bool hurry;            /* the stop shall wait for nobody any more */
     uint16_t port;
 
     /* On a loop of the caller's (convene_uv.c) */
@@ -106,6 +114,9 @@ void server_settings_release(struct server_settings *settings);
 /* A NULL-terminated copy of a list that is NULL or NULL-terminated. CVN_ERR_LIMIT, CVN_ERR_MEMORY. */
 enum cvn_error server_copy_origins(const char *const *origins, char ***ret, size_t *ret_count);
 void server_free_origins(char **origins);
+
+/* convene_drain.c: how many of `total` sessions shall have been asked to leave by then. */
+size_t server_drain_due(size_t total, uint64_t elapsed_ms, uint32_t spread_ms);
 
 /* convene_change.c: what may change while the server runs. */
 void server_change_unref(struct change *change);

@@ -153,7 +153,7 @@ static enum role role_of(const struct auth_policy *policy, const char *name, boo
     return role_parse(name, &role) ? role : ROLE_NONE;
 }
 
-/* A name, or a list of names of which the first that means something counts. */
+/* A name, or a list of names of which the first that means something counts, unless one of them is barred. */
 static bool take_role(const json_t *claims, const struct auth_policy *policy, enum role *ret)
 {
     const json_t *value = find(claims, &policy->role);
@@ -167,8 +167,9 @@ static bool take_role(const json_t *claims, const struct auth_policy *policy, en
         const char *name = json_string_value(json_array_get(value, i));
         if (name == NULL)
             return false;
+        enum role meant = role_of(policy, name, &is_barred);
         if (role == ROLE_NONE)
-            role = role_of(policy, name, &is_barred);
+            role = meant;
     }
     *ret = is_barred ? ROLE_NONE : role != ROLE_NONE ? role : policy->default_role;
     return true;

@@ -2,7 +2,6 @@
 #include "auth/auth_token.h"
 #include "auth/auth_base64.h"
 #include "auth/auth_claims.h"
-#include <math.h>
 #include <stdlib.h>
 
 #define MAX_DATE 253402300799 /* the end of the year 9999: later ones are milliseconds by mistake */
@@ -135,8 +134,8 @@ static struct auth_verdict check_times(const json_t *claims, const struct auth_p
         return refuse(AUTH_INVALID, "the token is not valid yet");
     if (issued > (double)now + leeway)
         return refuse(AUTH_INVALID, "the token comes from the future");
-    principal->expires_at = expires <= (double)MAX_DATE ? (int64_t)floor(expires) : 0;
-    principal->issued_at = (int64_t)floor(issued);
+    principal->expires_at = expires <= (double)MAX_DATE ? (int64_t)expires : 0;
+    principal->issued_at = (int64_t)issued;
     return refuse(AUTH_OK, NULL);
 }
 

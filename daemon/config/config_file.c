@@ -391,7 +391,9 @@ static bool read_section(struct reader *reader, const struct config_section *sec
 
 static void read_stream(struct reader *reader)
 {
-    if (!next(reader) || !next(reader)) /* the stream's start, and what comes then */
+    if (!next(reader)) /* the stream's start */
+        return;
+    if (!next(reader)) /* the document's, or the end */
         return;
     if (reader->event.type == YAML_STREAM_END_EVENT)
         return; /* nothing but comments */

@@ -170,7 +170,8 @@ static void print_setting(FILE *out, const struct config_row *row, const struct 
         fprintf(out, "%s# %s: ", indent, name);
         config_values_print(out, row, &draft->config);
     } else if (!config_values_is_set(row, &draft->config)) {
-        fprintf(out, "%s# %s: is not set", indent, name);
+        /* What has a default is not set only because it was said so. */
+        fprintf(out, row->fallback != NULL ? "%s%s: null" : "%s# %s: is not set", indent, name);
     } else if (row->flags & CONFIG_SECRET) {
         fprintf(out, "%s# %s: is set, but not shown", indent, name);
     } else {

@@ -215,6 +215,21 @@ CVN_API unsigned cvn_server_workers(const cvn_server *server);
 /** Asks for an orderly stop: no new sessions (503), every client is told, output is flushed.
  * Returns at once. Any thread, any number of times. */
 CVN_API void cvn_server_stop(cvn_server *server);
+/**
+ * Sends the clients away one after the other, evenly over `spread_ms` milliseconds, and stops then as
+ * cvn_server_stop does. Meanwhile no new sessions are let in (503 with Retry-After), all other HTTP
+ * requests are answered, and those who are still there are served.
+ *
+ * A connection ends without a DISCONNECT packet: clients come back by themselves, here or to another
+ * server, for the reason "transport close". What is queued for them goes first, on polling the close
+ * with the poll behind. And no acknowledgement that was put off (cvn_ack_later) is lost: a
+ * connection that owes some is closed when they have been sent or dropped, at the latest
+ * shutdown_timeout_ms after the others; in the meantime events that want one are not taken on. The
+ * disconnect handlers' reason is "server shutting down".
+ *
+ * Returns at once. Any thread; only the first call counts, and none once the server stops.
+ */
+CVN_API void cvn_server_drain(cvn_server *server, uint32_t spread_ms);
 /** Waits until a started server has stopped. Not from a worker. Does not wait for one that is on a
  * loop of the caller's (convene/uv.h). */
 CVN_API void cvn_server_wait(cvn_server *server);

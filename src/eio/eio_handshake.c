@@ -6,6 +6,7 @@
  */
 #include "eio/eio_session.h"
 #include "base/json.h"
+#include <stdio.h>
 
 #define COOKIE_MAX       4096 /* bytes of a cookie with all it says; the options are checked to fit */
 #define QUERY_VALUE_SIZE 32   /* longer than any value that means something to us */
@@ -198,6 +199,17 @@ static void refuse(struct eio_server *server, struct http_request *request, enum
     eio_handshake_refuse(server, request, &refusal);
 }
 
+/* Another server of the same name may do: the client is told when to look again. */
+static void refuse_stopping(struct eio_server *server, struct http_request *request)
+{
+    char seconds[16];
+    int size = snprintf(seconds, sizeof seconds, "%u", server->retry_after_s);
+    if (server->retry_after_s > 0) /* without memory for it: nothing said */
+        (void)http_request_add_field(request, SLICE("Retry-After"),
+                                     slice_of(seconds, (size_t)size));
+    refuse(server, request, EIO_CODE_STOPPING, NULL);
+}
+
 /* A refused Origin: 403 whatever the transport, for the browser must not be told "Bad request". */
 static void refuse_origin(struct eio_server *server, struct http_request *request)
 {
@@ -328,8 +340,8 @@ static void on_new(struct eio_server *server, struct http_request *request,
         refuse(server, request, EIO_CODE_BAD_REQUEST, "TRANSPORT_HANDSHAKE_ERROR");
     else if (!query_has_version(query))
         refuse(server, request, EIO_CODE_BAD_VERSION, NULL);
-    else if (server->is_shut_down)
-        refuse(server, request, EIO_CODE_STOPPING, NULL);
+    else if (server->is_closed)
+        refuse_stopping(server, request);
     else if (is_full(server))
         refuse(server, request, EIO_CODE_FULL, NULL);
     else {

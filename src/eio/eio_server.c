@@ -112,6 +112,7 @@ struct eio_server *eio_server_new(struct worker *worker, const struct eio_option
         server->path.size--;
     map_init(&server->sessions, server_session_key);
     list_init(&server->live);
+    list_init(&server->leaving);
     list_init(&server->ready);
     list_init(&server->ended);
     server->task.run = server_run;
@@ -127,14 +128,48 @@ struct eio_server *eio_server_new(struct worker *worker, const struct eio_option
     return server;
 }
 
+void eio_server_refuse_new(struct eio_server *server, uint32_t retry_after_s)
+{
+    server->is_closed = true;
+    if (retry_after_s > 0)
+        server->retry_after_s = retry_after_s;
+}
+
+static bool session_may_leave(struct eio_session *session)
+{
+    bool (*may_leave)(struct eio_session *) = session->server->events->may_leave;
+    return session->state == EIO_STATE_OPEN && (may_leave == NULL || may_leave(session));
+}
+
+void eio_server_leave(struct eio_server *server, size_t count)
+{
+    struct list work;
+
+    for (; count > 0 && !list_is_empty(&server->live); count--) {
+        struct eio_session *session = CONTAINER_OF(server->live.next, struct eio_session, link);
+        list_remove(&session->link);
+        list_append(&server->leaving, &session->link);
+    }
+    list_init(&work);
+    list_splice(&work, &server->leaving);
+    while (!list_is_empty(&work)) {
+        struct eio_session *session = CONTAINER_OF(work.next, struct eio_session, link);
+        list_remove(&session->link);
+        list_append(&server->leaving, &session->link);
+        if (session_may_leave(session))
+            eio_session_close(session, EIO_SHUTDOWN);
+    }
+}
+
 void eio_server_shutdown(struct eio_server *server)
 {
     struct list work;
 
     /* Closing one session may end others: no iterator would survive that. */
-    server->is_shut_down = true;
+    eio_server_refuse_new(server, 0);
     list_init(&work);
     list_splice(&work, &server->live);
+    list_splice(&work, &server->leaving);
     while (!list_is_empty(&work)) {
         struct eio_session *session = CONTAINER_OF(work.next, struct eio_session, link);
         list_remove(&session->link);
@@ -152,6 +187,7 @@ static void server_free_memory(struct eio_server *server)
 
 void eio_server_end_all(struct eio_server *server)
 {
+    list_splice(&server->live, &server->leaving);
     while (!list_is_empty(&server->live))
         eio_session_end(CONTAINER_OF(server->live.next, struct eio_session, link), EIO_SHUTDOWN);
     server_run_ended(server);

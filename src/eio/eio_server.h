@@ -108,6 +108,9 @@ struct eio_events {
     /* More than send_high_water bytes are queued for the session that it does not take (is_high); or again no more than send_low_water. In turns,
      * the first time high. From inside eio_session_send or a flush: only take note. */
     void (*on_water)(struct eio_session *session, bool is_high);
+    /* The session shall end soon (eio_server_leave): nothing that is to be answered is begun any more; whether nothing is left of what was.
+     * Asked again until it says yes; then eio_session_close. */
+    bool (*may_leave)(struct eio_session *session);
     /* The session moved from polling to WebSocket. */
     void (*on_upgrade)(struct eio_session *session);
     /* The last call; exactly once after on_open. Never comes from inside eio_session_send or eio_session_close (it comes at the end of the turn), but may
@@ -121,6 +124,11 @@ struct eio_server *eio_server_new(struct worker *worker, const struct eio_option
                                   const struct eio_events *events, void *app);
 /* Closes every session with EIO_SHUTDOWN: polling ones get a close packet, WebSockets a close. */
 void eio_server_shutdown(struct eio_server *server);
+/* Lets no new session in from now on: 503, with Retry-After unless that is 0. */
+void eio_server_refuse_new(struct eio_server *server, uint32_t retry_after_s);
+/* Asks `count` more sessions to leave, the oldest first, and closes those of all that were asked which may: as eio_server_shutdown, but
+ * one by one and each when nothing of it is under way. To be called again and again. Not from inside a callback of ours. */
+void eio_server_leave(struct eio_server *server, size_t count);
 /* Ends the sessions that are left (of a worker that stops early: those on polling without a request), with their on_close. Not from
  * inside a callback of ours. */
 void eio_server_end_all(struct eio_server *server);

@@ -32,11 +32,12 @@ struct eio_server {
     size_t max_sessions;               /* may change */
     cvn_slice path;                    /* options->path without a slash at its end */
     struct map sessions;               /* by id: what requests may find, open and closing ones */
-    size_t waiting;    /* handshakes that are decided on later: counted like sessions */
-    size_t count;      /* sessions that exist, the ended ones too until their on_close */
-    struct list live;  /* the sessions in the map */
-    struct list ready; /* sessions whose pending poll is to be answered at the end of the turn */
-    struct list ended; /* sessions whose on_close is due */
+    size_t waiting;      /* handshakes that are decided on later: counted like sessions */
+    size_t count;        /* sessions that exist, the ended ones too until their on_close */
+    struct list live;    /* the sessions in the map... */
+    struct list leaving; /* ... but for these, which were asked to leave */
+    struct list ready;   /* sessions whose pending poll is to be answered at the end of the turn */
+    struct list ended;   /* sessions whose on_close is due */
     struct worker_task task; /* the end-of-turn work */
     struct message *ping;
     struct message *probe_answer;
@@ -44,9 +45,10 @@ struct eio_server {
     unsigned peer_count;
     struct ws_limits ws_limits;
     struct ws_deflate deflate; /* compresses the answers of polls, too */
-    size_t websockets; /* that use these two: those on their way out outlive their session */
-    bool is_shut_down;
-    bool is_freed; /* by its owner; the memory stays until the last WebSocket has gone */
+    size_t websockets;      /* that use these two: those on their way out outlive their session */
+    bool is_closed;         /* to new sessions */
+    uint32_t retry_after_s; /* what they are told then; 0: nothing */
+    bool is_freed;          /* by its owner; the memory stays until the last WebSocket has gone */
 };
 
 enum eio_state {
@@ -59,7 +61,7 @@ struct eio_upgrade;
 
 /* What a connected client costs here: no buffer is kept on WebSocket, on polling only the queue. */
 struct eio_session {
-    struct list link;       /* in server->live, later in server->ended */
+    struct list link;       /* in server->live or ->leaving, later in ->ended */
     struct list ready_link; /* in server->ready */
     struct timer timer;     /* next ping, pong deadline, or the limit of an orderly close */
     struct eio_server *server;

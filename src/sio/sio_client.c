@@ -159,6 +159,8 @@ static void on_packet(struct sio_client *client, const struct sio_packet *packet
         break;
     case SIO_EVENT:
     case SIO_BINARY_EVENT:
+        if (client->is_leaving && packet->has_id)
+            break; /* unanswered, the client knows that it was not taken on */
         counter_add(&socket->local->events_in, 1);
         sio_socket_on_event(socket, packet, attachments);
         break;
@@ -329,6 +331,16 @@ static void on_message(struct eio_session *session, char *data, size_t size, boo
     }
 }
 
+/* Acknowledgements that were put off go out first. One that another thread sends counts until it has been queued here. */
+static bool may_leave(struct eio_session *session)
+{
+    struct sio_client *client = eio_session_owner(session);
+    if (client == NULL)
+        return true;
+    client->is_leaving = true;
+    return atomic_load_explicit(&client->handshake->owed, memory_order_relaxed) == 0;
+}
+
 static void on_upgrade(struct eio_session *session)
 {
     struct sio_client *client = eio_session_owner(session);
@@ -375,6 +387,7 @@ const struct eio_events sio_client_events = {
     .on_open = on_open,
     .on_message = on_message,
     .on_water = sio_water_on_change,
+    .may_leave = may_leave,
     .on_upgrade = on_upgrade,
     .on_close = on_close,
 };

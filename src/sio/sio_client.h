@@ -17,7 +17,8 @@ struct sio_client {
     struct sio_pending *pending;
     struct timer connect_timer;
     struct worker_task water_task; /* tells the sockets how is_high is */
-    bool is_high;                  /* more is queued for the connection than the high-water mark */
+    bool is_leaving; /* the connection is about to end: no event is taken on that wants an answer */
+    bool is_high;    /* more is queued for the connection than the high-water mark */
 };
 
 /* The namespace was joined: the connection may stay. */

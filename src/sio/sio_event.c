@@ -139,6 +139,7 @@ cvn_later *cvn_ack_later(const cvn_event *event)
         return NULL;
     later->socket = cvn_socket_ref(event->socket);
     later->ack_id = event->ack_id;
+    atomic_fetch_add_explicit(&later->socket->handshake->owed, 1, memory_order_relaxed);
     *event->acked = true;
     return later;
 }
@@ -147,6 +148,7 @@ void cvn_later_drop(cvn_later *later)
 {
     if (later == NULL)
         return;
+    atomic_fetch_sub_explicit(&later->socket->handshake->owed, 1, memory_order_relaxed);
     sio_frames_release(&later->frames);
     cvn_socket_unref(later->socket);
     mem_free(later);

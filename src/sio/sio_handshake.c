@@ -33,6 +33,7 @@ struct sio_handshake *sio_handshake_new(const struct http_head *head, const char
     atomic_init(&handshake->refs, 1);
     handshake->connection =
         atomic_fetch_add_explicit(&last_connection, 1, memory_order_relaxed) + 1;
+    atomic_init(&handshake->owed, 0);
     handshake->data = NULL;
     handshake->destroy_data = NULL;
     handshake->secure = secure;

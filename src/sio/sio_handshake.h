@@ -12,6 +12,7 @@
 
 struct sio_handshake {
     atomic_uint refs;
+    atomic_uint owed;    /* acknowledgements that were put off and have not been sent nor dropped */
     uint64_t connection; /* no other connection of the process has this number */
     void *data;          /* the application's */
     void (*destroy_data)(void *data);

@@ -1,7 +1,7 @@
 // The daemon as an operator meets it: its options, its files, TLS, health, and how it ends.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { Agent, request } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -18,9 +18,9 @@ function folder(t) {
   return path;
 }
 
-/** Runs the daemon to its end with arguments that do not let it serve. */
-async function refused(t, args) {
-  const program = new Program(daemonFile, args);
+/** Runs the daemon to its end with arguments that do not let it serve; `env` is added to the environment. */
+async function refused(t, args, env = {}) {
+  const program = new Program(daemonFile, args, { env: { ...process.env, ...env } });
   t.after(() => program.signal("SIGKILL"));
   return { ...(await program.exit()), output: program.output };
 }
@@ -57,6 +57,94 @@ test("refuses wrong options with a reason", async (t) => {
     assert.ok(end.code > 0, `${args}: ${JSON.stringify(end)}`);
     assert.match(end.output, reason, String(args));
   }
+});
+
+test("does not start without a key, and says what to set", async (t) => {
+  const end = await refused(t, ["--port", "0", "--data", folder(t)]);
+  assert.equal(end.code, 2);
+  for (const way of [/auth\.secret_file/, /CONVENE_AUTH_SECRET_FILE/, /--auth-secret-file/, /auth\.jwks_url/, /--no-auth-required/, /--dev/])
+    assert.match(end.output, way);
+});
+
+test("--check-config names every mistake of every source", async (t) => {
+  const dir = folder(t);
+  const file = join(dir, "convened.yaml");
+  writeFileSync(file, "server:\n  prot: 80\n  origins: [example.org]\nlog: {level: loud}\n");
+  const env = { CONVENE_CONFIG: file, WEBSOCKET_PING_TIMEOUT: "soon" };
+  const bad = await refused(t, ["--check-config", "--workers", "many", "--zebra"], env);
+  assert.equal(bad.code, 2);
+  for (const line of [
+    `${file}:2:3: server.prot is not known; did you mean port?`,
+    `${file}:3:12: server.origins: "example.org" is not an origin`,
+    `${file}:4:14: log.level: "loud" is none of`,
+    'WEBSOCKET_PING_TIMEOUT: "soon" is not a time',
+    '--workers: "many" is not a number of 0 to 128',
+    "--zebra: is no option",
+  ])
+    assert.ok(bad.output.includes(line), `${line}\n${bad.output}`);
+
+  writeFileSync(file, "auth: {secret: 0123456789abcdef0123456789abcdef}\n");
+  const good = await refused(t, ["--check-config", "--config", file]);
+  assert.equal(good.code, 0, good.output);
+  assert.ok(good.output.includes(`good (file ${file}`), good.output);
+  writeFileSync(file, "server: {port: 1");
+  assert.equal((await refused(t, ["--check-config", "--config", file])).code, 2);
+  const missing = await refused(t, ["--check-config", "--config", join(dir, "none.yaml")]);
+  assert.equal(missing.code, 2);
+  assert.match(missing.output, /none\.yaml: cannot be read: No such file/);
+});
+
+test("--print-config tells what is in force, from where, and no secret", async (t) => {
+  const file = join(folder(t), "convened.yaml");
+  writeFileSync(file, "server:\n  port: 1000\n  workers: 1\nauth: {secret: correct-horse-battery-staple-and-more}\n");
+  const printed = await refused(t, ["--config", file, "--print-config", "--port", "3"], { CONVENE_SERVER_WORKERS: "2" });
+  assert.equal(printed.code, 0, printed.output);
+  assert.match(printed.output, /^ {2}port: 3 {2}# --port$/m);
+  assert.match(printed.output, /^ {2}workers: 2 {2}# environment CONVENE_SERVER_WORKERS$/m);
+  assert.match(printed.output, /^ {2}# secret: is set, but not shown {2}# .*convened\.yaml:4:16$/m);
+  assert.match(printed.output, /^ {2}ping_timeout: 20s {2}# default$/m);
+  assert.doesNotMatch(printed.output, /correct-horse/);
+  writeFileSync(file, printed.output.replace("# secret: is set, but not shown", "secret: correct-horse-battery-staple-and-more"));
+  const again = await refused(t, ["--config", file, "--check-config"]);
+  assert.equal(again.code, 0, again.output);
+});
+
+test("serves as file, environment and flags say", async (t) => {
+  const dir = folder(t);
+  const file = join(dir, "convened.yaml");
+  const secret = join(dir, "secret");
+  writeFileSync(secret, "0123456789abcdef0123456789abcdef\n", { mode: 0o600 });
+  writeFileSync(
+    file,
+    "server:\n  host: 127.0.0.1\n  port: 1\n  data_dir: /proc/nowhere\n  ping_interval: 7s\n  ping_timeout: 9s\n  max_payload: 12345\n  origins: [https://file.example]\n",
+  );
+  const env = {
+    ...process.env,
+    CONVENE_CONFIG: file,
+    CONVENE_AUTH_SECRET_FILE: secret,
+    WEBSOCKET_PING_TIMEOUT: "11000",
+    ENABLE_WEBSOCKET_FALLBACK: "true",
+    ALLOWED_ORIGINS: "https://env.example, https://*.env.example",
+  };
+  const program = new Program(daemonFile, ["--port", "0", "--workers", "1", "--data", join(dir, "data")], { env });
+  t.after(() => program.stop());
+  await program.listening();
+  const open = (origin) => fetch(`${program.url}/socket.io/?EIO=4&transport=polling`, { headers: origin ? { Origin: origin } : {} });
+  const handshake = JSON.parse((await (await open()).text()).slice(1));
+  assert.equal(handshake.pingInterval, 7000);
+  assert.equal(handshake.pingTimeout, 11000);
+  assert.equal(handshake.maxPayload, 12345);
+  assert.equal((await open("https://env.example")).status, 200);
+  assert.equal((await open("https://a.env.example")).status, 200);
+  assert.notEqual((await open("https://file.example")).status, 200);
+});
+
+test("offers no polling when it is switched off", async (t) => {
+  const daemon = await startDaemon(t, folder(t), ["--no-server-polling"]);
+  assert.equal((await fetch(`${daemon.url}/socket.io/?EIO=4&transport=polling`)).status, 400);
+  const { socket, entered } = enter(daemon.url, "Ada", { transports: ["websocket"] });
+  assert.equal((await entered).ok, true);
+  socket.disconnect();
 });
 
 test("refuses a port that is taken", async (t) => {

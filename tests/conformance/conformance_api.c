@@ -12,6 +12,8 @@
  *   ask TARGET TIMEOUT EVENT VALUE -> {error, asked, answers: [{id, args}]}
  *   fetch TARGET -> {error, sockets: [{id, worker, rooms, attributes, handshake}]}
  *   flood COUNT: so many events of 100 kB each to oneself, with no answer
+ *   record TEXT: a line "recorded TEXT" on standard output 10 ms later, then the acknowledgement
+ *   drain MS: the server is drained over that time, and ends
  *   app:denied: dropped by a middleware with {"error":"denied"}; app:swallowed: dropped in silence
  *
  * On "/watch" everybody hears "saw" KIND NSP ID ...: in, out (of events "app:..." with their arguments), disconnecting REASON ROOMS,
@@ -21,6 +23,7 @@
 #include "conformance.h"
 #include <convene/convene.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define UNUSED(name) (void)(name)
@@ -463,6 +466,58 @@ static bool has_key(const char *name, const cvn_connect_request *request, void *
            strcmp(name + 5, key) == 0;
 }
 
+/* --- The end --- */
+
+struct record {
+    cvn_later *later;
+    char text[64];
+};
+
+static void on_recorded(cvn_timer *timer, void *data)
+{
+    struct record *record = data;
+    printf("recorded %s\n", record->text);
+    fflush(stdout);
+    cvn_later_send(record->later, cvn_json("\"ok\""));
+    free(record);
+    cvn_timer_free(timer);
+}
+
+static void on_not_recorded(cvn_timer *timer, void *data)
+{
+    struct record *record = data;
+    cvn_later_drop(record->later);
+    free(record);
+    cvn_timer_free(timer);
+}
+
+static void on_record(cvn_socket *socket, const cvn_event *event, void *data)
+{
+    struct record *record = calloc(1, sizeof *record);
+    UNUSED(data);
+    if (record == NULL || !get_text(event, 0, record->text)) {
+        free(record);
+        return;
+    }
+    cvn_timer *timer =
+        cvn_timer_new(cvn_socket_server(socket), on_recorded, on_not_recorded, record);
+    if (timer == NULL) {
+        free(record);
+        return;
+    }
+    record->later = cvn_ack_later(event);
+    cvn_timer_start(timer, 10);
+}
+
+static void on_drain(cvn_socket *socket, const cvn_event *event, void *data)
+{
+    uint64_t spread_ms = 0;
+    UNUSED(data);
+    cvn_json_integer(cvn_event_arg(event, 0), &spread_ms);
+    answer_error(event, CVN_OK);
+    cvn_server_drain(cvn_socket_server(socket), (uint32_t)spread_ms);
+}
+
 static void add_all(cvn_namespace *nsp)
 {
     static char join_change[] = "j", leave_change[] = "l", disconnect_change[] = "d";
@@ -485,6 +540,8 @@ static void add_all(cvn_namespace *nsp)
         {"sockets-disconnect", on_change, disconnect_change},
         {"ask", on_ask, NULL},
         {"fetch", on_fetch, NULL},
+        {"record", on_record, NULL},
+        {"drain", on_drain, NULL},
     };
     for (size_t i = 0; i < sizeof routes / sizeof *routes; i++)
         cvn_on(nsp, routes[i].event, routes[i].fn, routes[i].data);

@@ -192,6 +192,35 @@ static void without_a_role_nobody_comes_in(void **state)
     auth_free(lenient);
 }
 
+/* A name that the map gives to NONE bars, wherever in a list it stands and whatever the default role is. */
+static void a_barred_name_bars(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *role;
+        enum auth_refusal refusal;
+    } cases[] = {{"\"anon\"", AUTH_FORBIDDEN},
+                 {"[\"anon\",\"ADMIN\"]", AUTH_FORBIDDEN},
+                 {"[\"ADMIN\",\"anon\"]", AUTH_FORBIDDEN},
+                 {"[\"anonymous\"]", AUTH_OK},
+                 {"\"NONE\"", AUTH_OK}};
+    struct config config = rig_config();
+    config.auth.secret = RIG_SECRET;
+    config.auth.default_role = "STUDENT";
+    config.auth.role_map = (struct config_list)LIST("anon=NONE");
+    struct auth *barring = rig_auth(&config);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char payload[128];
+        snprintf(payload, sizeof payload, "{\"sub\":\"a\",\"role\":%s}", cases[i].role);
+        char *token = rig_token(payload);
+        struct rig_answer answer = rig_verify(barring, token, strlen(token));
+        principal_unref(answer.principal);
+        assert_int_equal(answer.refusal, cases[i].refusal);
+        free(token);
+    }
+    auth_free(barring);
+}
+
 /* Each claim with each type that it may not have. */
 static void refuses_every_wrong_type(void **state)
 {
@@ -383,6 +412,7 @@ int main(void)
         cmocka_unit_test(the_first_path_that_is_there_counts),
         cmocka_unit_test(paths_may_be_names_with_dots),
         cmocka_unit_test(without_a_role_nobody_comes_in),
+        cmocka_unit_test(a_barred_name_bars),
         cmocka_unit_test(refuses_every_wrong_type),
         cmocka_unit_test(bounds_ids_texts_and_lists),
         cmocka_unit_test(reads_short_lists),
