@@ -72,29 +72,63 @@ static bool ask_store(struct store_tx *tx, void *job)
     return store_query(tx, "SELECT 1") && store_next(tx) && store_integer(tx, 0) == 1;
 }
 
-static void on_store_answer(enum store_result result, void *job)
+static void end_probe(struct probe *probe, bool store_answers)
 {
-    struct probe *probe = job;
-    answer_readiness(probe->rest, probe->request, probe->dialect, result == STORE_OK);
+    answer_readiness(probe->rest, probe->request, probe->dialect, store_answers);
     free(probe);
 }
 
+static void on_read(enum store_result result, void *job)
+{
+    end_probe(job, result == STORE_OK);
+}
+
+static void try_read(struct probe *probe)
+{
+    if (!store_read(probe->rest->parts.store, ask_store, on_read, probe))
+        end_probe(probe, false);
+}
+
+/* Something that has to reach the disk. */
+static bool write_little(struct store_tx *tx, void *job)
+{
+    (void)job;
+    if (!store_exec(tx,
+                    "CREATE TABLE IF NOT EXISTS health (id INTEGER PRIMARY KEY, "
+                    "written_ms INTEGER NOT NULL)",
+                    NULL))
+        return false;
+    store_bind_integer(tx, 1, rest_now_ms());
+    return store_exec(tx, "INSERT OR REPLACE INTO health VALUES (1, ?1)", NULL);
+}
+
+static void on_written(enum store_result result, void *job)
+{
+    if (result == STORE_OK)
+        try_read(job);
+    else
+        end_probe(job, false);
+}
+
+/* A store that has failed is written to: nobody is sent here who would do so and find that it works again. */
 static void ask_readiness(struct rest *rest, struct request *request, enum dialect dialect)
 {
-    const char *reasons[4];
     struct store *store = rest->parts.store;
-    if (store == NULL || rest_not_ready(rest, reasons) > 0) {
-        answer_readiness(rest, request, dialect, true);
+    struct store_stats stats;
+    struct probe *probe = malloc(sizeof *probe);
+    if (probe == NULL) {
+        request_answer_json(request, 503, NULL);
         return;
     }
-    struct probe *probe = malloc(sizeof *probe);
-    if (probe != NULL) {
-        *probe = (struct probe){rest, request, dialect};
-        if (store_read(store, ask_store, on_store_answer, probe))
-            return;
-    }
-    free(probe);
-    answer_readiness(rest, request, dialect, false);
+    *probe = (struct probe){rest, request, dialect};
+    if (store != NULL)
+        store_get_stats(store, &stats);
+    if (store == NULL || atomic_load(&rest->is_draining))
+        end_probe(probe, true);
+    else if (stats.is_available)
+        try_read(probe);
+    else if (!store_write(store, write_little, on_written, probe))
+        end_probe(probe, false);
 }
 
 static void answer_ready(struct request *request, void *data)

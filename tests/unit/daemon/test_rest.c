@@ -2,6 +2,7 @@
 #include "server/client.h"
 #include "http/census.h"
 #include "http/rest.h"
+#include "store_faults.h"
 #include <sys/stat.h>
 
 #define WORKERS 2
@@ -68,6 +69,7 @@ static int set_up(void **state)
     const cvn_options options = {.host = "127.0.0.1", .workers = WORKERS};
     static const char *const disabled[] = {"/off", NULL};
     (void)state;
+    faults_install();
     assert_non_null(mkdtemp(dir));
     notes_open();
     config = calloc(1, sizeof *config);
@@ -468,6 +470,52 @@ static void test_large_census(void **state)
     leave();
 }
 
+/* --- A disk that is full, and has room again --- */
+
+static bool write_something(struct store_tx *tx, void *job)
+{
+    (void)job;
+    return store_exec(tx, "CREATE TABLE something (id INTEGER)", NULL);
+}
+
+static void on_something(enum store_result result, void *job)
+{
+    (void)job;
+    note("store %d", result == STORE_OK);
+}
+
+static void assert_reason(const char *target, const char *status)
+{
+    json_t *json = get(target, "", 503);
+    assert_word(json, "status", NULL, status);
+    assert_int_equal(json_array_size(at(json, "reasons", NULL)), 1);
+    assert_string_equal(json_string_value(json_array_get(at(json, "reasons", NULL), 0)),
+                        "store unavailable");
+    json_decref(json);
+}
+
+static void test_full_disk(void **state)
+{
+    (void)state;
+    faults_set(FAULT_FULL, 0);
+    json_decref(get("/health/websocket", "", 200)); /* nobody has noticed: it can be read */
+    assert_true(store_write(store, write_something, on_something, NULL));
+    assert_note("store 0");
+    assert_reason("/health/websocket", "not_ready");
+    assert_reason("/api/v1/websocket/health", "unhealthy");
+    json_decref(get("/health", "", 200)); /* no reason to restart it */
+    assert_line(http_exchange(client, "GET", "/metrics", "", NULL)->body,
+                "convened_store_available 0");
+    assert_line(http_exchange(client, "GET", "/metrics", "", NULL)->body, "convened_ready 0");
+    json_t *json = get("/api/v1/websocket/stats", ADMIN, 200);
+    assert_word(json, "status", NULL, "degraded");
+    json_decref(json);
+    faults_set(FAULT_NONE, 0);
+    json_decref(get("/health/websocket", "", 200)); /* asking finds out */
+    assert_line(http_exchange(client, "GET", "/metrics", "", NULL)->body,
+                "convened_store_available 1");
+}
+
 /* The last: nothing is ready any more. */
 static void test_drain(void **state)
 {
@@ -492,11 +540,11 @@ static void test_drain(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_health),  cmocka_unit_test(test_realtime),
-        cmocka_unit_test(test_numbers), cmocka_unit_test(test_broadcast),
-        cmocka_unit_test(test_level),   cmocka_unit_test(test_metrics),
-        cmocka_unit_test(test_census),  cmocka_unit_test(test_large_census),
-        cmocka_unit_test(test_drain),
+        cmocka_unit_test(test_health),    cmocka_unit_test(test_realtime),
+        cmocka_unit_test(test_numbers),   cmocka_unit_test(test_broadcast),
+        cmocka_unit_test(test_level),     cmocka_unit_test(test_metrics),
+        cmocka_unit_test(test_census),    cmocka_unit_test(test_large_census),
+        cmocka_unit_test(test_full_disk), cmocka_unit_test(test_drain),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
