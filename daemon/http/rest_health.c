@@ -150,17 +150,30 @@ struct detail {
 
 #define DETAIL_ROOMS 50
 
-static json_t *quality_of(const cvn_stats *stats, const cvn_namespace_counters *total)
+static json_t *ends_of(const cvn_stats *stats)
 {
-    uint64_t offered = total->events_out + total->dropped;
-    double websocket = stats->connections > 0 ? (double)(stats->connections - stats->polling) /
-                                                    (double)stats->connections
-                                              : 1;
-    return json_pack("{s:f,s:I,s:I,s:I,s:f,s:I}", "websocket_share", websocket, "events_in",
-                     (json_int_t)total->events_in, "events_out", (json_int_t)total->events_out,
-                     "events_dropped", (json_int_t)total->dropped, "drop_share",
-                     offered > 0 ? (double)total->dropped / (double)offered : 0.0,
-                     "events_conflated", (json_int_t)total->conflated);
+    json_t *ends = json_object();
+    for (int i = 0; i < CVN_CLOSE_REASONS; i++)
+        json_object_set_new(ends, cvn_close_reason_text((enum cvn_close_reason)i),
+                            json_integer((json_int_t)stats->closed[i]));
+    return ends;
+}
+
+static double share(uint64_t part, uint64_t rest)
+{
+    return part + rest > 0 ? (double)part / (double)(part + rest) : 0;
+}
+
+static json_t *quality_of(const cvn_stats *stats)
+{
+    return json_pack(
+        "{s:f,s:I,s:I,s:I,s:I,s:I,s:f,s:I,s:I,s:I,s:o}", "websocket_share",
+        share(stats->websocket, stats->polling), "upgrades", (json_int_t)stats->upgrades,
+        "upgrades_failed", (json_int_t)stats->upgrades_failed, "recovered",
+        (json_int_t)stats->recovered, "events_out", (json_int_t)stats->events_out, "events_dropped",
+        (json_int_t)stats->dropped, "drop_share", share(stats->dropped, stats->events_out),
+        "events_conflated", (json_int_t)stats->conflated, "events_in", (json_int_t)stats->events_in,
+        "queued_bytes", (json_int_t)stats->queued, "closed", ends_of(stats));
 }
 
 static json_t *rooms_of(const struct census_result *result)
@@ -189,8 +202,8 @@ static void on_census(const struct census_result *result, void *data)
     if (namespaces != NULL)
         json = json_pack("{s:s,s:o,s:o,s:o,s:o,s:o}", "status", count == 0 ? "ready" : "not_ready",
                          "reasons", list, "server", rest_server_stats(rest), "quality",
-                         quality_of(&stats, &namespaces->total), "namespaces",
-                         rest_namespaces_json(namespaces), "rooms", rooms_of(result));
+                         quality_of(&stats), "namespaces", rest_namespaces_json(namespaces),
+                         "rooms", rooms_of(result));
     else
         json_decref(list);
     request_answer_json(detail->request, 200, json);

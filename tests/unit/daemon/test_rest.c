@@ -306,6 +306,8 @@ static void test_numbers(void **state)
     assert_word(json, "status", NULL, "ready");
     assert_number(json, "rooms", "total", 9);
     assert_number(json, "quality", "events_in", CLIENTS * 2);
+    assert_true(json_real_value(at(json, "quality", "websocket_share")) == 1);
+    assert_number(at(json, "quality", "closed"), "slow consumer", NULL, 0);
     assert_number(at(json, "namespaces", NULL), "/chat", "sockets", 2);
     json_decref(json);
     leave();
@@ -400,6 +402,12 @@ static void test_metrics(void **state)
     assert_non_null(strstr(response->body, "convened_namespace_events_total{namespace=\"/\","
                                            "direction=\"in\"} "));
     assert_null(strstr(response->body, "/doc-7"));
+    assert_non_null(strstr(response->body, "convened_namespace_events_total{namespace=\"dynamic\","
+                                           "direction=\"in\"} "));
+    assert_line(response->body, "convened_connections_closed_total{reason=\"ping timeout\"} 0");
+    assert_line(response->body, "convened_transport_upgrades_total{result=\"failed\"} 0");
+    assert_line(response->body, "convened_send_queue_bytes 0");
+    assert_line(response->body, "convened_sockets_recovered_total 0");
     response = http_exchange(client, "GET", "/metrics", "X-Forwarded-For: 1.2.3.4\r\n", NULL);
     assert_int_equal(response->status, 401);
     leave();
