@@ -17,7 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
     } while (0)
 
 #define MAX_SIZE ((size_t)6000)
-#define SECRET    "0123456789abcdef0123456789abcdef"
+#define SECRET   "0123456789abcdef0123456789abcdef"
 
 static struct auth *auth;
 static bool may_be_taken;

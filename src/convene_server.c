@@ -369,6 +369,12 @@ void cvn_server_stop(cvn_server *server)
             worker_post(&server->workers[i].worker, &server->workers[i].stop_mail);
 }
 
+void cvn_server_hurry(cvn_server *server)
+{
+    atomic_store(&server->hurry, true);
+    cvn_server_stop(server);
+}
+
 void cvn_server_wait(cvn_server *server)
 {
     for (unsigned i = 0; i < server->worker_count; i++) {
@@ -396,7 +402,7 @@ static void on_signal(uv_signal_t *handle, int number)
         cvn_server_stop(run->server);
         return;
     }
-    atomic_store(&run->server->hurry, true); /* the second one: no more waiting */
+    cvn_server_hurry(run->server); /* the second one: no more waiting */
 }
 
 static void wake_run(cvn_server *server)
