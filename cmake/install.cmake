@@ -13,6 +13,12 @@ install(DIRECTORY web/node_modules/socket.io-client/dist/ DESTINATION ${CMAKE_IN
         OPTIONAL FILES_MATCHING PATTERN "*.js" PATTERN "*.map")
 install(FILES packaging/prometheus/convened.rules.yml DESTINATION ${CMAKE_INSTALL_DATADIR}/convene/prometheus)
 install(FILES packaging/grafana/convened.json DESTINATION ${CMAKE_INSTALL_DATADIR}/convene/grafana)
+install(DIRECTORY web/node_modules/@socket.io/admin-ui/ui/dist/ DESTINATION ${CMAKE_INSTALL_DATADIR}/convene/admin
+        OPTIONAL PATTERN "*.map" EXCLUDE)
+install(FILES web/node_modules/@mdi/font/css/materialdesignicons.min.css
+        DESTINATION ${CMAKE_INSTALL_DATADIR}/convene/icons/css OPTIONAL)
+install(FILES web/node_modules/@mdi/font/fonts/materialdesignicons-webfont.woff2
+        DESTINATION ${CMAKE_INSTALL_DATADIR}/convene/icons/fonts OPTIONAL)
 
 # pkg-config: relative to the file itself, so that an installed tree may be moved.
 file(RELATIVE_PATH CONVENE_PC_PREFIX ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})

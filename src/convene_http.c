@@ -12,8 +12,16 @@ static struct server_worker *worker_of(const struct http_request *request)
     return conn_worker(http_request_conn(request))->app;
 }
 
+void server_uncount_request(struct cvn_http_request *wrapped)
+{
+    if (wrapped->is_counted)
+        worker_of(wrapped->http)->http_requests--;
+    wrapped->is_counted = false;
+}
+
 struct http_request *server_unwrap_request(struct cvn_http_request *wrapped)
 {
+    server_uncount_request(wrapped);
     struct http_request *request = wrapped->http;
     if (request != NULL)
         request->user = NULL;
@@ -43,6 +51,8 @@ static void start_application_request(struct cvn_server *server, struct http_req
         return;
     }
     wrapped->http = request;
+    wrapped->is_counted = true;
+    worker_of(request)->http_requests++;
     request->user = wrapped;
     request->route = ROUTE_APPLICATION;
     if (offer_head(server, request, wrapped))
@@ -51,7 +61,7 @@ static void start_application_request(struct cvn_server *server, struct http_req
         http_request_read_body(request, server->settings.eio.max_payload);
         return;
     }
-    request->user = NULL;
+    server_unwrap_request(wrapped);
     mem_free(wrapped);
     http_respond(request, 404, SLICE("text/plain; charset=utf-8"), SLICE("Not Found\n"));
 }
@@ -96,6 +106,7 @@ static void on_abort(struct http_request *request, void *app)
     struct cvn_http_request *wrapped = request->user;
     if (wrapped == NULL)
         return;
+    server_uncount_request(wrapped);
     if (wrapped->events != NULL)
         wrapped->events->on_gone(wrapped, wrapped->events_data);
     if (wrapped->delivered && wrapped->events == NULL)

@@ -13,6 +13,7 @@ struct cvn_http_request {
     const cvn_http_stream_events *events; /* NULL: not taken in pieces */
     void *events_data;
     bool in_head_fn;
+    bool is_counted;           /* in server_worker.http_requests */
     bool delivered;            /* the handler has it and owes the answer */
     struct eio_server *asking; /* inside allow_request: who asks */
     bool put_off;              /* and cvn_allow_later was called */
@@ -21,6 +22,9 @@ struct cvn_http_request {
 /* Takes the request away from whom it came from, when its answer has been decided on; NULL: nobody is left
  * to answer. The caller frees `wrapped`. */
 struct http_request *server_unwrap_request(struct cvn_http_request *wrapped);
+
+/* The worker's stop does not wait for it any longer. */
+void server_uncount_request(struct cvn_http_request *wrapped);
 
 /* http_events of requests in pieces. */
 void server_on_piece(struct http_request *request, char *data, size_t size, void *app);

@@ -102,7 +102,10 @@ void cvn_http_abort(cvn_http_request *request)
 
 bool cvn_http_upgrade(cvn_http_request *request)
 {
-    return is_answerable(request) && request->events != NULL && http_stream_upgrade(request->http);
+    if (!is_answerable(request) || request->events == NULL || !http_stream_upgrade(request->http))
+        return false;
+    server_uncount_request(request);
+    return true;
 }
 
 /* --- What it sees --- */

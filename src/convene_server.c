@@ -4,7 +4,8 @@
  *
  * The orderly stop of a worker: every session is told and closes. The listener stays until the last one has gone, because a polling client
  * may be between two polls and has to come back to hear of it (new sessions get 503). Then, as soon as nobody is left or the deadline has
- * passed, the loop ends. Connections that only hold an idle HTTP keep-alive are cut shortly after the last session.
+ * passed, the loop ends. Requests of the application get some time for their answers; connections that only hold an idle HTTP keep-alive are cut shortly
+ * after the last session.
  */
 #include "convene_server.h"
 #include "base/log.h"
@@ -13,9 +14,10 @@
 #include <errno.h>
 #include <signal.h>
 
-#define STOP_CHECK_MS 10
-#define STOP_GRACE_MS 250  /* for bytes on the way, once every session has gone */
-#define STOP_POLL_MS  2000 /* for the next poll of whoever has no connection just now */
+#define STOP_CHECK_MS   10
+#define STOP_GRACE_MS   250  /* for bytes on the way, once every session has gone */
+#define STOP_REQUEST_MS 5000 /* for answers that the application owes, likewise */
+#define STOP_POLL_MS    2000 /* for the next poll of whoever has no connection just now */
 
 /* --- On a worker --- */
 
@@ -42,12 +44,22 @@ static uint64_t patience_ms(const struct server_worker *worker)
     return worker->worker.conn_count == 0 ? STOP_POLL_MS : 0;
 }
 
+/* Answers are owed; an event stream has none that ends, so for so long and no longer. */
+static bool waits_for_requests(struct server_worker *worker, uint64_t now_ms)
+{
+    if (eio_server_session_count(worker->sio.eio) > 0)
+        return false;
+    if (worker->request_deadline_ms == 0)
+        worker->request_deadline_ms = now_ms + STOP_REQUEST_MS;
+    return worker->http_requests > 0 && now_ms < worker->request_deadline_ms;
+}
+
 static void on_stop_check(struct timer *timer)
 {
     struct server_worker *worker = CONTAINER_OF(timer, struct server_worker, stop_timer);
     uint64_t now_ms = worker_now_ms(&worker->worker);
     uint64_t patience = patience_ms(worker);
-    if (patience == 0)
+    if (patience == 0 || waits_for_requests(worker, now_ms))
         worker->quiet_since_ms = now_ms;
     if (eio_server_session_count(worker->sio.eio) == 0)
         stop_listening(worker);
@@ -357,6 +369,12 @@ void cvn_server_stop(cvn_server *server)
             worker_post(&server->workers[i].worker, &server->workers[i].stop_mail);
 }
 
+void cvn_server_hurry(cvn_server *server)
+{
+    atomic_store(&server->hurry, true);
+    cvn_server_stop(server);
+}
+
 void cvn_server_wait(cvn_server *server)
 {
     for (unsigned i = 0; i < server->worker_count; i++) {
@@ -384,7 +402,7 @@ static void on_signal(uv_signal_t *handle, int number)
         cvn_server_stop(run->server);
         return;
     }
-    atomic_store(&run->server->hurry, true); /* the second one: no more waiting */
+    cvn_server_hurry(run->server); /* the second one: no more waiting */
 }
 
 static void wake_run(cvn_server *server)

@@ -35,6 +35,8 @@ struct server_worker {
     struct mail stop_mail;
     struct timer stop_timer; /* looks whether everybody has gone */
     uint64_t stop_deadline_ms, quiet_since_ms;
+    uint64_t request_deadline_ms; /* for the application's requests, once all sessions have gone */
+    size_t http_requests; /* of the application's, not answered; upgraded ones do not count */
     struct mail drain_mail;
     struct timer drain_timer;
     uint64_t drain_began_ms;

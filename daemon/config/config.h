@@ -63,15 +63,19 @@ struct config {
         struct config_list
             trusted_proxies; /* (R) networks "10.0.0.0/8" whose X-Forwarded-For is believed */
         struct config_list disabled_namespaces;
-        bool polling;                 /* long polling offered, ENABLE_WEBSOCKET_FALLBACK */
-        uint32_t polling_interval_ms; /* suggested to clients that poll the REST fallback */
-        bool compression;             /* permessage-deflate */
-        bool msgpack;                 /* packets in MessagePack */
-        uint32_t ping_interval_ms, ping_timeout_ms, connect_timeout_ms;
-        uint32_t recovery_window_ms; /* connection state recovery; 0: off */
-        uint64_t recovery_max_bytes;
-        uint64_t max_payload; /* bytes of one POST body or WebSocket message */
-        uint32_t max_json_depth;
+        bool polling;                   /* long polling offered, ENABLE_WEBSOCKET_FALLBACK */
+        uint32_t polling_interval_ms;   /* suggested to clients that poll the REST fallback */
+        bool compression;               /* permessage-deflate */
+        uint64_t compression_threshold; /* smaller messages go as they are */
+        bool msgpack;                   /* packets in MessagePack */
+        uint32_t ping_interval_ms, ping_timeout_ms, connect_timeout_ms, upgrade_timeout_ms;
+        uint32_t http_head_timeout_ms, http_body_timeout_ms, http_idle_timeout_ms;
+        uint32_t recovery_window_ms;   /* connection state recovery; 0: off */
+        uint64_t recovery_max_bytes;   /* of each worker */
+        uint32_t recovery_max_clients; /* likewise */
+        uint64_t max_payload;          /* bytes of one POST body or WebSocket message */
+        uint32_t max_json_depth, max_attachments, max_pending_acks;
+        uint32_t max_namespaces_per_connection, max_dynamic_namespaces;
         uint64_t send_high_water, send_max; /* queue of one connection */
         uint32_t shutdown_ms;               /* all of the drain and stop */
         uint32_t drain_ms;                  /* over which disconnects are spread */

@@ -397,10 +397,9 @@ static void read_stream(struct reader *reader)
         return;
     if (reader->event.type == YAML_STREAM_END_EVENT)
         return; /* nothing but comments */
-    if (!next(reader) || !read_section(reader, &config_table_sections[0]) || !next(reader) ||
-        !next(reader))
+    if (!next(reader) || !read_section(reader, &config_table_sections[0]) || !next(reader))
         return;
-    if (reader->event.type != YAML_STREAM_END_EVENT)
+    if (next(reader) && reader->event.type != YAML_STREAM_END_EVENT)
         report_at(reader, &reader->event.start_mark, "the file is one document only");
 }
 

@@ -153,14 +153,15 @@ const char *config_quantity_rate(const char *text, enum config_unit unit, struct
     return NULL;
 }
 
-static void print_in(FILE *out, const struct unit *units, uint64_t number)
+/* `smallest`: the unit without a factor. */
+static void print_in(FILE *out, const struct unit *units, uint64_t number, const char *smallest)
 {
-    while (units->factor > 1 && number % units->factor != 0)
-        units++;
-    if (units->factor == 1 && units->name[0] == 'B')
-        fprintf(out, "%" PRIu64, number);
-    else
-        fprintf(out, "%" PRIu64 "%s", number / units->factor, units->name);
+    for (; units->factor > 1; units++)
+        if (number % units->factor == 0) {
+            fprintf(out, "%" PRIu64 "%s", number / units->factor, units->name);
+            return;
+        }
+    fprintf(out, "%" PRIu64 "%s", number, smallest);
 }
 
 void config_quantity_print_size(FILE *out, uint64_t bytes)
@@ -168,7 +169,7 @@ void config_quantity_print_size(FILE *out, uint64_t bytes)
     if (bytes == 0)
         fputs("0", out);
     else
-        print_in(out, sizes, bytes);
+        print_in(out, sizes, bytes, "");
 }
 
 void config_quantity_print_time(FILE *out, uint64_t ms)
@@ -176,7 +177,7 @@ void config_quantity_print_time(FILE *out, uint64_t ms)
     if (ms == 0)
         fputs("0s", out);
     else
-        print_in(out, times, ms);
+        print_in(out, times, ms, "ms");
 }
 
 void config_quantity_print_rate(FILE *out, struct config_rate rate)
@@ -191,5 +192,5 @@ void config_quantity_print_rate(FILE *out, struct config_rate rate)
             fputs(unit->name, out);
             return;
         }
-    print_in(out, times, rate.per_ms);
+    print_in(out, times, rate.per_ms, "ms");
 }

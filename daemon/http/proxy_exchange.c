@@ -11,6 +11,7 @@
  */
 #include "http/proxy_answer.h"
 #include "http/proxy_fields.h"
+#include "http/proxy_hangup.h"
 #include "http/proxy_internal.h"
 #include "access/access_proxies.h"
 #include "observe/log.h"
@@ -40,6 +41,7 @@ struct proxy_exchange {
     CURL *easy;
     struct curl_slist *fields;
     struct proxy_answer *answer; /* NULL once its head has gone on */
+    struct proxy_hangup *hangup; /* of a tunnel: the application may end first */
     enum phase phase;
     uint64_t active_ms; /* when the application last took or gave something */
     uint64_t taken;     /* bytes of the body so far */
@@ -65,6 +67,7 @@ static void exchange_free(struct proxy_exchange *exchange)
     *exchange->place = exchange->next;
     if (exchange->next != NULL)
         exchange->next->place = exchange->place;
+    proxy_hangup_free(exchange->hangup);
     if (exchange->easy != NULL) {
         outgoing_loop_remove(exchange->worker->outgoing, exchange->easy);
         curl_easy_cleanup(exchange->easy);
@@ -257,13 +260,25 @@ static void put_field(struct head *head, cvn_slice name, cvn_slice value)
     put(head, cvn_str("\r\n"));
 }
 
+/* The application has sent its last byte into a tunnel. libcurl reads on to it, and is done when there is nothing more to send either. */
+static void on_hangup(void *data)
+{
+    struct proxy_exchange *exchange = data;
+    exchange->body_ended = true;
+    resume_sending(exchange);
+}
+
 /* 101: both sides change over. */
 static bool begin_tunnel(struct proxy_exchange *exchange)
 {
     struct proxy_field fields[PROXY_ANSWER_MAX_FIELDS];
     struct head head = {.size = 0};
     size_t count = proxy_answer_forward(exchange->answer, fields);
-    if (!exchange->is_upgrade || !cvn_http_upgrade(exchange->client))
+    if (!exchange->is_upgrade)
+        return false;
+    exchange->hangup = proxy_hangup_new(outgoing_loop_uv(exchange->worker->outgoing),
+                                        outgoing_loop_socket(exchange->easy), on_hangup, exchange);
+    if (exchange->hangup == NULL || !cvn_http_upgrade(exchange->client))
         return false;
     put(&head, cvn_str("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n"));
     for (size_t i = 0; i < exchange->answer->field_count; i++) {
@@ -503,6 +518,7 @@ static bool make_request(struct proxy_exchange *exchange, struct request_head *h
     SET(CURLOPT_MAXAGE_CONN, MAX_POOL_AGE);
     SET(CURLOPT_FRESH_CONNECT,
         is_idempotent(cvn_http_method(exchange->client)) && !exchange->is_upgrade ? 0L : 1L);
+    SET(CURLOPT_FORBID_REUSE, exchange->is_upgrade ? 1L : 0L); /* libcurl would keep a tunnel */
     SET(CURLOPT_BUFFERSIZE, BUFFER_SIZE);
     SET(CURLOPT_UPLOAD_BUFFERSIZE, BUFFER_SIZE);
     SET(CURLOPT_READFUNCTION, on_read);

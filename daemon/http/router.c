@@ -167,6 +167,13 @@ static void find(const struct router *router, const cvn_http_request *http, stru
     }
 }
 
+bool router_knows(const struct router *router, const cvn_http_request *request)
+{
+    struct found found;
+    find(router, request, &found);
+    return found.route != NULL || found.allow[0] != '\0';
+}
+
 /* --- Browsers of other origins --- */
 
 static void add_cors_fields(struct router_request *own, cvn_slice origin)
@@ -240,6 +247,14 @@ static bool try_fallbacks(const struct router *router, cvn_http_request *http)
         if (router->fallbacks[i].fn(http, router->fallbacks[i].data))
             return true;
     return false;
+}
+
+bool router_serve_head(cvn_http_request *http, void *data)
+{
+    const struct router *router = data;
+    struct found found;
+    find(router, http, &found);
+    return found.route == NULL && found.allow[0] == '\0' && try_fallbacks(router, http);
 }
 
 void router_serve(cvn_http_request *http, void *data)

@@ -64,11 +64,17 @@ void router_measure(struct router *router, struct metrics *metrics);
 bool router_reconfigure(struct router *router, const struct config *config);
 /* For cvn_on_http, with the router as its data. */
 void router_serve(cvn_http_request *request, void *router);
+/* For cvn_on_http_head, likewise: what no route has is offered to the fallbacks before its body has come. */
+bool router_serve_head(cvn_http_request *request, void *router);
 bool router_add(struct router *router, const struct route *routes, size_t count,
                 void *data); /* before the server starts; the table stays the caller's */
-/* Whatever no route knows: static files, the proxy. Tried in order; true: it has taken the request. */
+/* Whatever no route knows: static files, the proxy. Tried in order, before the body has come where router_serve_head is in its place; true: it has
+ * taken the request. */
 bool router_add_fallback(struct router *router, bool (*fn)(cvn_http_request *request, void *data),
                          void *data);
+
+/* Whether a route has the request's path, with whatever method. On its worker. */
+bool router_knows(const struct router *router, const cvn_http_request *request);
 
 /* Walks the routes of all tables, from *cursor = 0; NULL at the end. For documentation. */
 const struct route *router_next_route(const struct router *router, size_t *cursor);

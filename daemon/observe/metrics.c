@@ -391,6 +391,12 @@ void series_set(struct series *series, int64_t value)
         atomic_store_explicit(series->numbers, (uint64_t)value, memory_order_relaxed);
 }
 
+void series_move(struct series *series, int64_t by)
+{
+    if (series != NULL && series->metric->type == METRIC_GAUGE)
+        atomic_fetch_add_explicit(series->numbers, (uint64_t)by, memory_order_relaxed);
+}
+
 void series_observe(struct series *series, double seconds)
 {
     if (series == NULL || series->metric->type != METRIC_HISTOGRAM)

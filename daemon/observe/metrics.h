@@ -28,6 +28,7 @@ struct series;
 struct series *metric_series(struct metric *metric, const char *a, const char *b, const char *c);
 void series_add(struct series *series, uint64_t n);    /* counter */
 void series_set(struct series *series, int64_t value); /* gauge */
+void series_move(struct series *series, int64_t by);   /* gauge: up and down */
 void series_observe(struct series *series, double seconds);
 /* Shorthand: look up and add. */
 void metric_add(struct metric *metric, uint64_t n, const char *a, const char *b, const char *c);

@@ -15,7 +15,8 @@ struct transfer {
     CURL *easy;
     outgoing_done_fn done;
     void *data;
-    bool stays; /* with the loop when it is done */
+    bool stays;       /* with the loop when it is done */
+    curl_socket_t fd; /* as named last */
 };
 
 struct outgoing_loop {
@@ -172,7 +173,9 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *data, void *s
 {
     struct outgoing_loop *outgoing = data;
     struct watch *watch = socket_data;
-    (void)easy;
+    struct transfer *transfer = transfer_of(easy);
+    if (transfer != NULL && what != CURL_POLL_REMOVE)
+        transfer->fd = fd;
     if (what == CURL_POLL_REMOVE) {
         if (watch != NULL) {
             curl_multi_assign(outgoing->multi, fd, NULL);
@@ -236,6 +239,7 @@ static bool add(struct outgoing_loop *outgoing, CURL *easy, outgoing_done_fn don
     transfer->done = done;
     transfer->data = data;
     transfer->stays = stays;
+    transfer->fd = CURL_SOCKET_BAD;
     /* Without NOSIGNAL libcurl would use alarms and change the process's handler of SIGPIPE. */
     if (curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer) != CURLE_OK ||
         curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L) != CURLE_OK ||
@@ -266,6 +270,12 @@ void outgoing_loop_remove(struct outgoing_loop *outgoing, CURL *easy)
     struct transfer *transfer = transfer_of(easy);
     if (transfer != NULL)
         drop_transfer(outgoing, transfer);
+}
+
+int outgoing_loop_socket(CURL *easy)
+{
+    const struct transfer *transfer = transfer_of(easy);
+    return transfer != NULL ? transfer->fd : CURL_SOCKET_BAD;
 }
 
 CURLM *outgoing_loop_multi(struct outgoing_loop *outgoing)

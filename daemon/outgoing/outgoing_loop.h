@@ -34,6 +34,8 @@ bool outgoing_loop_connect(struct outgoing_loop *outgoing, CURL *easy, outgoing_
 /* Cuts a transfer short, without `done`. Does nothing for a handle that is not in the loop. */
 void outgoing_loop_remove(struct outgoing_loop *outgoing, CURL *easy);
 
+/* The descriptor of the connection that the transfer uses, as libcurl named it last; -1: none yet. It stays libcurl's. */
+int outgoing_loop_socket(CURL *easy);
 /* For options of the pool (CURLMOPT_MAXCONNECTS, ...); not its socket or timer callbacks. */
 CURLM *outgoing_loop_multi(struct outgoing_loop *outgoing);
 uv_loop_t *outgoing_loop_uv(struct outgoing_loop *outgoing);

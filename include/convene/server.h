@@ -230,6 +230,9 @@ CVN_API void cvn_server_stop(cvn_server *server);
  * Returns at once. Any thread; only the first call counts, and none once the server stops.
  */
 CVN_API void cvn_server_drain(cvn_server *server, uint32_t spread_ms);
+/** As cvn_server_stop, and whoever is still there is cut off: ends a drain, or a stop that takes too
+ * long. Any thread. */
+CVN_API void cvn_server_hurry(cvn_server *server);
 /** Waits until a started server has stopped. Not from a worker. Does not wait for one that is on a
  * loop of the caller's (convene/uv.h). */
 CVN_API void cvn_server_wait(cvn_server *server);

@@ -314,9 +314,9 @@ static void never_quotes_a_secret(void **state)
 
 /* --- Forms --- */
 
-typedef const char *(*form)(const char *text);
+typedef const char *(*form_fn)(const char *text);
 
-static void check_form(form form, const char *const *good, const char *const *bad)
+static void check_form(form_fn form, const char *const *good, const char *const *bad)
 {
     for (; *good != NULL; good++)
         if (form(*good) != NULL)

@@ -435,8 +435,10 @@ static void test_connection_alone(void **state)
     char answer[128];
     size_t size = 0;
     call_init(&call, world, "/", NULL);
+    assert_int_equal(outgoing_loop_socket(call.easy), -1);
     assert_true(outgoing_loop_connect(world->outgoing, call.easy, on_done, &call));
     until_done(&call);
+    assert_true(outgoing_loop_socket(call.easy) >= 0);
     assert_int_equal(call.result, CURLE_OK);
     assert_int_equal(curl_easy_send(call.easy, request, sizeof request - 1, &size), CURLE_OK);
     assert_int_equal(size, sizeof request - 1);

@@ -251,6 +251,7 @@ static int set_up(void **state)
         NULL));
     assert_true(router_add_fallback(router, fall_back, NULL));
     cvn_on_http(server, router_serve, router);
+    cvn_on_http_head(server, router_serve_head, router);
     assert_int_equal(cvn_server_start(server), CVN_OK);
     client = client_new(cvn_server_port(server));
     return 0;
@@ -287,6 +288,22 @@ static void assert_no_header(const struct response *response, const char *name)
 {
     if (strcasestr(response->head, name) != NULL)
         fail_msg("%s in %s", name, response->head);
+}
+
+/* A fallback has the request before its body, which may be larger than what a route gets. */
+static void test_fallbacks_at_the_head(void **state)
+{
+    struct client *sender = client_new(cvn_server_port(server));
+    (void)state;
+    http_send(sender, "POST", "/app/upload", "Content-Length: 100000000\r\n", NULL);
+    assert_response(http_receive(sender, true), 200, "the application");
+    assert_ended(sender); /* nobody waits for all of that */
+    client_free(sender);
+    sender = client_new(cvn_server_port(server));
+    http_send(sender, "POST", "/json", "Content-Length: 100000000\r\n", NULL);
+    client_write(sender, "{", 1);
+    assert_int_equal(http_receive(sender, true)->status, 413);
+    client_free(sender);
 }
 
 static void test_routes(void **state)
@@ -508,7 +525,7 @@ int main(void)
         cmocka_unit_test(test_correlation), cmocka_unit_test(test_tokens),
         cmocka_unit_test(test_backends),    cmocka_unit_test(test_operators),
         cmocka_unit_test(test_addresses),   cmocka_unit_test(test_browsers),
-        cmocka_unit_test(test_measured),
+        cmocka_unit_test(test_measured),    cmocka_unit_test(test_fallbacks_at_the_head),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

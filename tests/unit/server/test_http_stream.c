@@ -5,6 +5,7 @@
 
 static cvn_server *server;
 static uint16_t port;
+static cvn_http_request *owed; /* an answer to */
 
 /* --- The application --- */
 
@@ -141,6 +142,9 @@ static void on_http(cvn_http_request *request, void *data)
         assert_true(cvn_http_stream(request, &least_events, NULL));
         assert_true(cvn_http_begin(request, 200, "text/event-stream", CVN_HTTP_UNKNOWN));
         assert_true(cvn_http_write(request, cvn_str("data: 1\n\n")));
+    } else if (is_path(request, "/owed")) {
+        owed = request;
+        note("owed");
     } else if (is_path(request, "/abort")) {
         cvn_http_abort(request);
     } else {
@@ -152,7 +156,8 @@ static int start(void **state)
 {
     (void)state;
     notes_open();
-    server = cvn_server_new(&(cvn_options){.host = "127.0.0.1", .workers = 1});
+    server = cvn_server_new(
+        &(cvn_options){.host = "127.0.0.1", .workers = 1, .shutdown_timeout_ms = 1000});
     if (server == NULL)
         return -1;
     cvn_on_http(server, on_http, NULL);
@@ -305,6 +310,31 @@ static void test_cut_answers(void **state)
     client_free(client);
 }
 
+static void answer_owed(void *data)
+{
+    (void)data;
+    cvn_http_respond(owed, 200, NULL, cvn_str("after all"));
+}
+
+/* A stop waits for answers that are owed, and for no others. */
+static void test_stop_with_an_answer_owed(void **state)
+{
+    (void)state;
+    struct client *upgraded = client_new(port);
+    http_send(upgraded, "GET", "/raw", "Connection: Upgrade\r\nUpgrade: raw\r\n", NULL);
+    assert_int_equal(http_receive(upgraded, false)->status, 101);
+    struct client *client = client_new(port);
+    http_send(client, "GET", "/owed", NULL, NULL);
+    assert_note("owed");
+    cvn_server_stop(server);
+    assert_int_equal(cvn_post(server, 0, answer_owed, NULL), CVN_OK);
+    assert_response(http_receive(client, true), 200, "after all");
+    cvn_server_wait(server);
+    assert_note("raw gone");
+    client_free(client);
+    client_free(upgraded);
+}
+
 /* A stop cuts what has no end. */
 static void test_stop_with_a_request(void **state)
 {
@@ -329,6 +359,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_client_leaves, start, stop),
         cmocka_unit_test_setup_teardown(test_cut_answers, start, stop),
         cmocka_unit_test_setup_teardown(test_stop_with_a_request, start, stop),
+        cmocka_unit_test_setup_teardown(test_stop_with_an_answer_owed, start, stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
