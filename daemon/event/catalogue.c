@@ -22,7 +22,7 @@ struct catalogue {
     bool has_items; /* of the map or list that is being written: a comma is due */
 };
 
-static const struct emit_descriptor own_emits[];
+static const struct emit_descriptor own_emits[4]; /* sized: C11 knows no static array without */
 
 /* --- Pieces --- */
 
