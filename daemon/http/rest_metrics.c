@@ -191,6 +191,20 @@ static void collect_store(struct metrics *metrics, cvn_text *text, void *data)
               (double)stats.waiting);
 }
 
+static void collect_audit(struct metrics *metrics, cvn_text *text, void *data)
+{
+    const struct rest *rest = data;
+    struct audit_stats stats;
+    (void)metrics;
+    audit_get_stats(rest->parts.audit, &stats); /* zeros when it is off */
+    write_one(text, "convened_audit_entries_total", "counter",
+              "Entries that the audit trail has kept.", (double)stats.written_total);
+    write_one(text, "convened_audit_entries_lost_total", "counter",
+              "Entries that it could not keep.", (double)stats.lost_total);
+    write_one(text, "convened_audit_entries_waiting", "gauge", "Entries that wait for the store.",
+              (double)stats.waiting);
+}
+
 /* The names that Prometheus' client libraries have given to these. */
 static void collect_process(struct metrics *metrics, cvn_text *text, void *data)
 {
@@ -238,6 +252,7 @@ bool rest_metrics_add(struct rest *rest)
     return metrics_collect(metrics, collect_server, rest) &&
            metrics_collect(metrics, collect_namespaces, rest) &&
            metrics_collect(metrics, collect_store, rest) &&
+           metrics_collect(metrics, collect_audit, rest) &&
            metrics_collect(metrics, collect_process, rest) &&
            router_add(rest->parts.router, routes, sizeof routes / sizeof *routes, rest);
 }

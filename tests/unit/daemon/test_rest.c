@@ -52,6 +52,12 @@ void audit_write(struct audit *audit, const struct audit_entry *entry)
          entry->nsp != NULL ? entry->nsp : "-", entry->address);
 }
 
+void audit_get_stats(struct audit *audit, struct audit_stats *ret)
+{
+    (void)audit;
+    *ret = (struct audit_stats){.written_total = 12, .lost_total = 3, .waiting = 4};
+}
+
 /* --- A server with rooms --- */
 
 static void on_join(cvn_socket *socket, const cvn_event *event, void *data)
@@ -396,6 +402,9 @@ static void test_metrics(void **state)
     assert_line(response->body, "convened_namespace_sockets{namespace=\"dynamic\"} 1");
     assert_line(response->body, "convened_ready 1");
     assert_line(response->body, "convened_store_available 1");
+    assert_line(response->body, "convened_audit_entries_total 12");
+    assert_line(response->body, "convened_audit_entries_lost_total 3");
+    assert_line(response->body, "convened_audit_entries_waiting 4");
     assert_line(response->body, "convened_connections_limit 77");
     assert_null(strstr(response->body, "certificate"));
     assert_non_null(strstr(response->body, "\nprocess_resident_memory_bytes "));
