@@ -36,11 +36,15 @@ static void stop_listening(struct server_worker *worker)
     worker->listener = NULL;
 }
 
-/* How long the worker may stay as it is now: it has nobody, or only sessions that no connection belongs to. 0: as long as it takes. */
+/* How long the worker may stay as it is now: it has nobody, or only sessions that no connection belongs to. 0: as long as it takes. Clients
+ * that are slow to take what was queued for them have as long as their closing may take. */
 static uint64_t patience_ms(const struct server_worker *worker)
 {
-    if (eio_server_session_count(worker->sio.eio) == 0)
-        return worker->worker.conn_count == 0 ? STOP_CHECK_MS : STOP_GRACE_MS;
+    if (eio_server_session_count(worker->sio.eio) == 0) {
+        if (worker->worker.conn_count == 0)
+            return STOP_CHECK_MS;
+        return conn_any_queued(&worker->worker) ? 0 : STOP_GRACE_MS;
+    }
     return worker->worker.conn_count == 0 ? STOP_POLL_MS : 0;
 }
 

@@ -309,6 +309,14 @@ void conn_flush(struct conn *conn)
         conn->events->on_drain(conn);
 }
 
+bool conn_any_queued(const struct worker *worker)
+{
+    LIST_FOR_EACH (node, &worker->conns)
+        if (CONTAINER_OF(node, struct conn, link)->out.bytes > 0)
+            return true;
+    return false;
+}
+
 bool conn_is_congested(const struct conn *conn)
 {
     return conn->out.bytes > conn->limits->high_water;

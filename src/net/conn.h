@@ -58,6 +58,8 @@ bool conn_is_secure(const struct conn *conn);
 bool conn_is_open(const struct conn *conn);
 /* Bytes queued and not yet given to the kernel. */
 size_t conn_queued(const struct conn *conn);
+/* Whether one of the worker's connections has something queued. */
+bool conn_any_queued(const struct worker *worker);
 /* Whether the queue is above the high-water mark. */
 bool conn_is_congested(const struct conn *conn);
 /* Whether on_water(low) is still to come. */

@@ -31,6 +31,20 @@ static void on_later(cvn_socket *socket, const cvn_event *event, void *data)
     note("put off");
 }
 
+static void on_flood(cvn_socket *socket, const cvn_event *event, void *data)
+{
+    size_t size = (size_t)1 << 20;
+    char *json = malloc(size + 3);
+    (void)event, (void)data;
+    assert_non_null(json);
+    memset(json, 'x', size + 2);
+    json[0] = json[size + 1] = '"';
+    json[size + 2] = '\0';
+    for (int i = 0; i < 15; i++) /* more than the kernel takes */
+        cvn_socket_emit(socket, "data", cvn_json(json));
+    free(json);
+}
+
 static void on_http(cvn_http_request *request, void *data)
 {
     (void)data;
@@ -49,6 +63,7 @@ static cvn_server *drain_server(unsigned workers, uint32_t shutdown_timeout_ms, 
     cvn_on_disconnect(nsp, on_disconnect, NULL);
     cvn_on(nsp, "echo", on_echo, NULL);
     cvn_on(nsp, "later", on_later, NULL);
+    cvn_on(nsp, "flood", on_flood, NULL);
     cvn_of(server, "/other");
     cvn_on_http(server, on_http, NULL);
     *ret_port = server_start(server);
@@ -235,6 +250,45 @@ static void test_dropped(void **state)
     end(server);
 }
 
+static void on_slow_timer(cvn_timer *timer, void *data)
+{
+    (void)data;
+    note("later");
+    cvn_timer_free(timer);
+}
+
+static void start_slow_timer(void *data)
+{
+    cvn_timer *timer = cvn_timer_new(data, on_slow_timer, on_slow_timer, NULL);
+    assert_int_equal(cvn_timer_start(timer, 600), CVN_OK);
+}
+
+/* What is queued for a slow client goes first, although nothing but that keeps the server up; for longer
+ * than mere bytes on the way are waited for. */
+static void test_slow_reader(void **state)
+{
+    uint16_t port;
+    char *data = NULL;
+    size_t size = 0;
+    (void)state;
+    cvn_server *server = drain_server(1, 0, &port);
+    struct client *client = joined(port);
+    ws_send(client, "42[\"flood\"]");
+    ws_send(client, "421[\"echo\",1]");
+    assert_note("heard");
+    assert_int_equal(cvn_post(server, 0, start_slow_timer, server), CVN_OK);
+    cvn_server_drain(server, 0);
+    assert_note("out server shutting down");
+    assert_note("later"); /* it waits still */
+    for (int i = 0; i < 15; i++)
+        assert_true(strlen(ws_read(client)) > (size_t)1 << 20);
+    assert_ws_text(client, "431[1]");
+    assert_int_equal(ws_receive(client, &data, &size), 8);
+    client_free(client);
+    cvn_server_wait(server);
+    end(server);
+}
+
 /* Nobody ever answers: the stop comes all the same, and what is answered then goes nowhere. */
 static void test_never_answered(void **state)
 {
@@ -259,7 +313,7 @@ int main(void)
         cmocka_unit_test(test_pace),           cmocka_unit_test(test_meanwhile),
         cmocka_unit_test(test_ends),           cmocka_unit_test(test_nobody_there),
         cmocka_unit_test(test_owed),           cmocka_unit_test(test_dropped),
-        cmocka_unit_test(test_never_answered),
+        cmocka_unit_test(test_never_answered), cmocka_unit_test(test_slow_reader),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
