@@ -401,6 +401,29 @@ struct request_head {
     struct curl_slist *list;
 };
 
+static bool is_method(cvn_slice method, const char *name)
+{
+    return method.size == strlen(name) && memcmp(method.data, name, method.size) == 0;
+}
+
+/* What makes no difference when it is done twice (RFC 9110 section 9.2.2). */
+static bool is_idempotent(cvn_slice method)
+{
+    static const char *const names[] = {"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (is_method(method, names[i]))
+            return true;
+    return false;
+}
+
+/* libcurl sends a request again by itself when a kept connection turns out to be dead before an answer, unless a part of its body is gone. What
+ * must not be done twice and has no body to prevent it gets a new connection. */
+static bool needs_new_connection(const struct proxy_exchange *exchange)
+{
+    return exchange->is_upgrade || (cvn_http_length(exchange->client) == 0 &&
+                                    !is_idempotent(cvn_http_method(exchange->client)));
+}
+
 static bool append(struct request_head *head, const char *line)
 {
     struct curl_slist *longer = curl_slist_append(head->list, line);
@@ -424,21 +447,6 @@ static bool has_field(const struct request_head *head, const char *name)
     for (size_t i = 0; i < head->count; i++)
         if (head->fields[i].name.size == strlen(name) &&
             strncasecmp(head->fields[i].name.data, name, strlen(name)) == 0)
-            return true;
-    return false;
-}
-
-static bool is_method(cvn_slice method, const char *name)
-{
-    return method.size == strlen(name) && memcmp(method.data, name, method.size) == 0;
-}
-
-/* What makes no difference when it is done twice, so that libcurl may try it on a kept connection (RFC 9110 section 9.2.2). */
-static bool is_idempotent(cvn_slice method)
-{
-    static const char *const names[] = {"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (is_method(method, names[i]))
             return true;
     return false;
 }
@@ -516,8 +524,7 @@ static bool make_request(struct proxy_exchange *exchange, struct request_head *h
     SET(CURLOPT_HTTP_CONTENT_DECODING, 0L);
     SET(CURLOPT_CONNECTTIMEOUT_MS, (long)proxy->connect_timeout_ms);
     SET(CURLOPT_MAXAGE_CONN, MAX_POOL_AGE);
-    SET(CURLOPT_FRESH_CONNECT,
-        is_idempotent(cvn_http_method(exchange->client)) && !exchange->is_upgrade ? 0L : 1L);
+    SET(CURLOPT_FRESH_CONNECT, needs_new_connection(exchange) ? 1L : 0L);
     SET(CURLOPT_FORBID_REUSE, exchange->is_upgrade ? 1L : 0L); /* libcurl would keep a tunnel */
     SET(CURLOPT_BUFFERSIZE, BUFFER_SIZE);
     SET(CURLOPT_UPLOAD_BUFFERSIZE, BUFFER_SIZE);

@@ -220,7 +220,9 @@ bool proxy_fields_forward(const struct proxy_field *fields, size_t count,
     struct output output = {.put = put, .data = data};
     for (size_t i = 0; i < count; i++) {
         cvn_slice name = fields[i].name;
-        bool is_believed = hop->is_trusted && !is_name(name, "x-forwarded-for") &&
+        /* A trusted proxy writes its fields with dashes; what has none it may have let pass. */
+        bool is_believed = hop->is_trusted && memchr(name.data, '_', name.size) == NULL &&
+                           !is_name(name, "x-forwarded-for") &&
                            !is_name(name, "x-forwarded-proto") &&
                            !is_name(name, "x-forwarded-host") && !is_name(name, "forwarded");
         if (proxy_fields_is_hop(name, fields, count) || is_name(name, "via") ||

@@ -49,7 +49,7 @@ void proxy_start_sweep(struct proxy_worker *worker);
 /* --- proxy_exchange.c --- */
 
 /* Takes the request; answered with 503 where that cannot be. */
-void proxy_exchange_begin(struct proxy_worker *worker, cvn_http_request *request);
+void proxy_exchange_begin(struct proxy_worker *worker, cvn_http_request *client);
 /* Ends what has been silent for too long. */
 void proxy_exchange_sweep(struct proxy_worker *worker, uint64_t now_ms);
 

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 
 struct transfer {
-    struct transfer *next, **place; /* in the loop's list */
+    struct transfer *next, *before; /* in the loop's list */
     CURL *easy;
     outgoing_done_fn done;
     void *data;
@@ -61,17 +61,19 @@ static void on_handle_closed(struct outgoing_loop *outgoing)
 static void link_transfer(struct outgoing_loop *outgoing, struct transfer *transfer)
 {
     transfer->next = outgoing->transfers;
-    transfer->place = &outgoing->transfers;
     if (transfer->next != NULL)
-        transfer->next->place = &transfer->next;
+        transfer->next->before = transfer;
     outgoing->transfers = transfer;
 }
 
 static void drop_transfer(struct outgoing_loop *outgoing, struct transfer *transfer)
 {
-    *transfer->place = transfer->next;
+    if (transfer->before != NULL)
+        transfer->before->next = transfer->next;
+    else
+        outgoing->transfers = transfer->next;
     if (transfer->next != NULL)
-        transfer->next->place = transfer->place;
+        transfer->next->before = transfer->before;
     curl_multi_remove_handle(outgoing->multi, transfer->easy);
     curl_easy_setopt(transfer->easy, CURLOPT_PRIVATE, NULL);
     free(transfer);
@@ -295,8 +297,11 @@ static void on_timer_closed(uv_handle_t *handle)
 
 static void destroy(struct outgoing_loop *outgoing)
 {
-    while (outgoing->transfers != NULL)
-        drop_transfer(outgoing, outgoing->transfers);
+    struct transfer *next;
+    for (struct transfer *transfer = outgoing->transfers; transfer != NULL; transfer = next) {
+        next = transfer->next;
+        drop_transfer(outgoing, transfer);
+    }
     curl_multi_cleanup(outgoing->multi); /* tells on_socket of each descriptor that it closes */
     outgoing->multi = NULL;
     uv_close((uv_handle_t *)&outgoing->timer, on_timer_closed);

@@ -123,6 +123,8 @@ static void test_trusted(void **state)
            "X-Forwarded-Port=443|X-Real-IP=1.1.1.1|"
            "X-Forwarded-For=1.1.1.1, 2.2.2.2, 3.3.3.3, 192.0.2.7|X-Forwarded-Proto=https|"
            "X-Forwarded-Host=b.example|Via=1.1 me|X-Request-ID=id|");
+    /* A proxy that is trusted may let pass what a client has written. */
+    expect(&from, "x_forwarded_for: 6.6.6.6\nX_Real_IP: 6.6.6.6\nX-Forwarded_Proto: https\n", OWN);
     expect(&from, "Forwarded: for=1.1.1.1;proto=https\n",
            "X-Forwarded-For=192.0.2.7|X-Forwarded-Proto=http|X-Forwarded-Host=a.example|"
            "Forwarded=for=1.1.1.1;proto=https, for=192.0.2.7;proto=http|Via=1.1 me|"
