@@ -4,7 +4,8 @@
  * value must be right: a claim of a wrong type is never passed over in favour of a weaker one.
  *
  * Ids become parts of rooms' names and of log lines: 1 to PRINCIPAL_MAX_ID bytes without control characters; numbers are taken as their
- * digits. Any thread.
+ * digits. Those of organisations and divisions stand before others in a name ("org:A:div:B"), so they have no colon: an organisation called
+ * "A:div:B" would be in somebody else's rooms. Any thread.
  */
 #include "auth/auth_claims.h"
 #include <stdio.h>
@@ -84,6 +85,15 @@ static bool take_id(struct scratch *scratch, const json_t *claims, const struct 
     const json_t *value = find(claims, paths);
     *ret = value != NULL ? read_id(scratch, value) : NULL;
     return value == NULL || *ret != NULL;
+}
+
+static bool has_colon(const struct principal_ids *ids)
+{
+    for (size_t i = 0; i < ids->count; i++) {
+        if (strchr(ids->items[i], ':') != NULL)
+            return true;
+    }
+    return false;
 }
 
 /* A text for people; an empty one counts as absent. */
@@ -193,9 +203,11 @@ static const char *fill(struct scratch *scratch, const json_t *claims,
         return "the claim for the e-mail address is wrong";
     if (!take_text(claims, &policy->name, &principal->name))
         return "the claim for the name is wrong";
-    if (!take_id(scratch, claims, &policy->org_id, &principal->org_id))
+    if (!take_id(scratch, claims, &policy->org_id, &principal->org_id) ||
+        (principal->org_id != NULL && strchr(principal->org_id, ':') != NULL))
         return "the claim for the organisation is wrong";
-    if (!take_ids(scratch, claims, &policy->division_ids, &principal->division_ids))
+    if (!take_ids(scratch, claims, &policy->division_ids, &principal->division_ids) ||
+        has_colon(&principal->division_ids))
         return "the claim for the divisions is wrong";
     if (!take_ids(scratch, claims, &policy->courses, &principal->courses))
         return "the claim for the courses is wrong";

@@ -23,11 +23,11 @@ struct principal_ids {
 
 struct principal {
     const char *user_id;                     /* never NULL, never empty */
-    const char *email, *name, *org_id, *jti; /* NULL: not said */
+    const char *email, *name, *org_id, *jti; /* NULL: not said; an org_id has no colon */
     enum role role;
-    struct principal_ids division_ids, courses, scopes;
-    int64_t expires_at; /* Unix seconds; 0: never */
-    int64_t issued_at;  /* 0: not said */
+    struct principal_ids division_ids, courses, scopes; /* division ids without colons */
+    int64_t expires_at;                                 /* Unix seconds; 0: never */
+    int64_t issued_at;                                  /* 0: not said */
 };
 
 /* A copy of all that `from` points to, with one reference, to be dropped with principal_unref; NULL when memory has run out. */

@@ -341,6 +341,23 @@ static void bounds_ids_texts_and_lists(void **state)
     free(words);
 }
 
+/* "org:A:div:B" must be nobody's but division B's of A. */
+static void organisations_and_divisions_have_no_colon(void **state)
+{
+    (void)state;
+    static const char *const colons[] = {"a:b", ":", "a:", ":div:d"};
+    for (size_t i = 0; i < sizeof colons / sizeof *colons; i++) {
+        expect_long("{\"sub\":\"a\",\"role\":\"ADMIN\",\"org_id\":\"%s\"}", colons[i], AUTH_INVALID,
+                    "the claim for the organisation is wrong");
+        expect_long("{\"sub\":\"a\",\"role\":\"ADMIN\",\"division_ids\":[\"d\",\"%s\"]}", colons[i],
+                    AUTH_INVALID, "the claim for the divisions is wrong");
+        expect_long("{\"sub\":\"a\",\"role\":\"ADMIN\",\"division_ids\":\"%s\"}", colons[i],
+                    AUTH_INVALID, "the claim for the divisions is wrong");
+        expect_long("{\"sub\":\"%s\",\"role\":\"ADMIN\",\"scope\":\"board:*\"}", colons[i], AUTH_OK,
+                    "");
+    }
+}
+
 /* A list of one, the empty list, and a list that is only separators. */
 static void reads_short_lists(void **state)
 {
@@ -415,6 +432,7 @@ int main(void)
         cmocka_unit_test(a_barred_name_bars),
         cmocka_unit_test(refuses_every_wrong_type),
         cmocka_unit_test(bounds_ids_texts_and_lists),
+        cmocka_unit_test(organisations_and_divisions_have_no_colon),
         cmocka_unit_test(reads_short_lists),
         cmocka_unit_test(configurations_that_trust_users_are_refused),
         cmocka_unit_test(roles_have_names),
