@@ -227,6 +227,7 @@ static enum cvn_error make_workers(struct cvn_server *server, uv_loop_t *loop)
                                          &server->eio_events, &worker->sio);
         if (worker->sio.eio == NULL)
             return CVN_ERR_MEMORY;
+        eio_server_set_counters(worker->sio.eio, &worker->counters);
     }
     for (unsigned i = 0; i < count; i++)
         eio_server_set_peers(server->workers[i].sio.eio, server->net_workers, count);
@@ -569,17 +570,4 @@ enum cvn_error cvn_post(cvn_server *server, unsigned index, void (*fn)(void *dat
     posted->data = data;
     worker_post(&server->workers[index].worker, &posted->mail);
     return CVN_OK;
-}
-
-void cvn_server_stats(const cvn_server *server, cvn_stats *ret)
-{
-    *ret = (cvn_stats){0};
-    for (unsigned i = 0; i < server->worker_count; i++) {
-        const struct sio_worker *worker = &server->workers[i].sio;
-        ret->connections += atomic_load_explicit(&worker->connections, memory_order_relaxed);
-        ret->polling += atomic_load_explicit(&worker->polling, memory_order_relaxed);
-        ret->sockets += atomic_load_explicit(&worker->sockets, memory_order_relaxed);
-        ret->connections_total +=
-            atomic_load_explicit(&worker->connections_total, memory_order_relaxed);
-    }
 }

@@ -28,6 +28,7 @@ enum server_state { SERVER_NEW, SERVER_RUNNING, SERVER_STOPPING, SERVER_STOPPED 
 struct server_worker {
     struct worker worker;
     struct sio_worker sio;
+    struct eio_counters counters;
     struct cvn_server *server;
     struct listener *listener;
     pthread_t thread;

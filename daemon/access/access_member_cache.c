@@ -26,11 +26,12 @@ struct access_member_cache {
     uint64_t changes[SHARDS];
 };
 
-void access_member_key_make(struct access_member_key *key, const char *kind, const char *id,
-                            const char *user_id)
+struct access_member_key access_member_key_of(const char *kind, const char *id, const char *user_id)
 {
+    struct access_member_key key;
     /* No name holds a control character, so the parts cannot run into each other. */
-    snprintf(key->text, sizeof key->text, "%s\n%s\n%s", kind, id, user_id);
+    snprintf(key.text, sizeof key.text, "%s\n%s\n%s", kind, id, user_id);
+    return key;
 }
 
 static unsigned shard_of(const char *key)

@@ -19,8 +19,8 @@ struct access_member_key {
     char text[ACCESS_MEMBER_KEY_SIZE];
 };
 
-void access_member_key_make(struct access_member_key *key, const char *kind, const char *id,
-                            const char *user_id);
+struct access_member_key access_member_key_of(const char *kind, const char *id,
+                                              const char *user_id);
 
 struct access_member_cache *access_member_cache_new(size_t capacity);
 void access_member_cache_free(struct access_member_cache *cache); /* NULL is accepted */

@@ -133,7 +133,7 @@ static void on_found(enum store_result result, void *job)
     struct find *find = job;
     struct access_member_key key;
     if (result == STORE_OK) {
-        access_member_key_make(&key, find->names.kind, find->names.id, find->names.user_id);
+        key = access_member_key_of(find->names.kind, find->names.id, find->names.user_id);
         access_member_cache_put(find->members->cache, &key, find->permission, find->ticket);
         tell(find->fn, find->permission, find->data);
     } else {
@@ -152,7 +152,7 @@ void access_members_find(struct access_members *members, const char *kind, const
         fn(STORE_OK, NULL, data); /* nobody can have put it there */
         return;
     }
-    access_member_key_make(&key, kind, id, user_id);
+    key = access_member_key_of(kind, id, user_id);
     if (access_member_cache_get(members->cache, &key, permission, &ticket)) {
         tell(fn, permission, data);
         return;
@@ -227,7 +227,7 @@ static void on_changed(enum store_result result, void *job)
     if (change->is_for_all) {
         access_member_cache_clear(change->members->cache);
     } else {
-        access_member_key_make(&key, change->names.kind, change->names.id, change->names.user_id);
+        key = access_member_key_of(change->names.kind, change->names.id, change->names.user_id);
         access_member_cache_drop(change->members->cache, &key);
     }
     change->fn(result, result == STORE_OK && change->rows > 0, change->data);

@@ -178,6 +178,7 @@ static cvn_slice pop_last(cvn_slice *list)
         start--;
     cvn_slice last = {list->data + start, list->size - start};
     list->size = start > 0 ? start - 1 : 0;
+    /* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): join_fields wrote them */
     while (last.size > 0 && (last.data[0] == ' ' || last.data[0] == '\t'))
         last.data++, last.size--;
     while (last.size > 0 && (last.data[last.size - 1] == ' ' || last.data[last.size - 1] == '\t'))
@@ -190,7 +191,7 @@ void access_proxies_client(const char *peer, cvn_slice forwarded, char ret[ACCES
     const struct network_list *list = atomic_load(&trusted);
     struct access_network client, hop;
     if (!access_network_of_hop(cvn_str(peer), &client)) { /* a peer without an address */
-        strcpy(ret, "");
+        ret[0] = '\0';
         return;
     }
     for (int i = 0; i < ACCESS_MAX_HOPS && forwarded.size > 0 && has(list, &client); i++) {

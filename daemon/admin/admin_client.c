@@ -251,6 +251,7 @@ void admin_client_on_batch(struct admin_worker *worker, struct admin_batch *batc
 
 void admin_client_tick(struct admin_worker *worker)
 {
+    bool has_missed = atomic_exchange(&worker->has_missed, false);
     for (struct admin_client *client = worker->clients, *next; client != NULL; client = next) {
         next = client->next;
         if (!admin_identity_is_good(worker->admin, client->identity)) {
@@ -259,6 +260,8 @@ void admin_client_tick(struct admin_worker *worker)
             cvn_disconnect(client->socket, false); /* removes it */
             continue;
         }
+        if (has_missed && worker->admin->is_development)
+            make_stale(client);
         if (client->state == ADMIN_SYNCING && admin_now_ms() - client->synced_at_ms >= GIVE_UP_MS)
             make_stale(client);
         if (client->state == ADMIN_STALE && !is_full(worker, client) &&

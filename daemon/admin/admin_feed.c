@@ -102,12 +102,19 @@ static void drop(void *payload)
     admin_batch_unref(payload);
 }
 
+void admin_feed_lose(struct admin *admin)
+{
+    for (unsigned i = 0; i < admin->worker_count; i++)
+        atomic_store(&admin->workers[i].has_missed, true);
+}
+
 void admin_feed_send(struct admin_worker *worker, struct admin_batch *batch)
 {
     struct admin *admin = worker->admin;
     for (unsigned i = 0; i < admin->worker_count; i++)
         if (atomic_load_explicit(&admin->workers[i].client_count, memory_order_relaxed) > 0)
-            admin_post(admin, i, deliver, admin_batch_ref(batch), drop);
+            if (!admin_post(admin, i, deliver, admin_batch_ref(batch), drop))
+                atomic_store(&admin->workers[i].has_missed, true);
     admin_batch_unref(batch);
 }
 
@@ -126,8 +133,10 @@ static cvn_text *begin(struct admin_worker *worker, size_t *ret_offset)
 {
     if (worker->batch == NULL)
         worker->batch = admin_batch_new(worker->index);
-    if (worker->batch == NULL)
+    if (worker->batch == NULL) {
+        admin_feed_lose(worker->admin);
         return NULL;
+    }
     *ret_offset = cvn_text_slice(worker->batch->text).size;
     return worker->batch->text;
 }

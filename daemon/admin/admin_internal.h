@@ -128,6 +128,7 @@ struct admin_worker {
     /* As a home. */
     struct admin_client *clients;
     atomic_uint client_count; /* read by the others */
+    atomic_bool has_missed;   /* a batch for it was lost for want of memory; set by the others */
 };
 
 struct admin_totals {
@@ -187,6 +188,8 @@ void admin_describe(cvn_text *text, cvn_text *scratch, const cvn_socket *socket,
 cvn_observer admin_feed_observer(struct admin *admin);
 /* Posts what was written down. */
 void admin_feed_flush(struct admin_worker *worker);
+/* Something could not be written down: every admin needs a new picture. */
+void admin_feed_lose(struct admin *admin);
 /* Posts the batch to the homes of all admins; takes it over. */
 void admin_feed_send(struct admin_worker *worker, struct admin_batch *batch);
 

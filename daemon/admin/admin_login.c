@@ -18,7 +18,9 @@
 #define MAX_TOKEN         16384
 #define MAX_IDLE_SUBJECTS 4096
 
-static const struct config_rate attempts = {10, 60000};
+/* Of an address: how often it may try, and how often the audit trail is told that it tried too often. */
+enum { BUCKET_ATTEMPTS, BUCKET_NEWS, BUCKETS };
+static const struct config_rate rates[BUCKETS] = {{10, 60000}, {1, 60000}};
 
 struct admin_login {
     struct admin *admin;
@@ -55,23 +57,29 @@ bool admin_identity_is_good(const struct admin *admin, const struct admin_identi
 
 /* --- Yes and no --- */
 
-static void refuse(struct admin *admin, cvn_socket *socket, cvn_next *next, const char *name,
-                   const char *code, uint32_t retry_ms)
+static void say_no(cvn_next *next, const char *code, uint32_t retry_ms)
 {
     char data[128];
     bool is_retryable = retry_ms > 0;
     /* The words by which the UI knows to ask for a password again. */
-    const char *message = is_retryable ? "too many attempts" : "invalid credentials";
-    if (strcmp(code, "UNAVAILABLE") == 0)
-        message = "unavailable";
+    const char *message = "invalid credentials";
+    if (is_retryable)
+        message = strcmp(code, "RATE_LIMITED") == 0 ? "too many attempts" : "unavailable";
     int size = snprintf(data, sizeof data, "{\"code\":\"%s\",\"retryable\":%s", code,
                         is_retryable ? "true" : "false");
     if (is_retryable)
         size += snprintf(data + size, sizeof data - (size_t)size, ",\"retry_after_ms\":%u",
                          (unsigned)retry_ms);
     snprintf(data + size, sizeof data - (size_t)size, "}");
-    admin_audit(admin, "admin_login_refused", socket, name, NULL, ADMIN_NAMESPACE, code);
     cvn_next_refuse(next, message, data);
+}
+
+/* Says no, and writes it down. */
+static void refuse(struct admin *admin, cvn_socket *socket, cvn_next *next, const char *name,
+                   const char *code, uint32_t retry_ms)
+{
+    admin_audit(admin, "admin_login_refused", socket, name, NULL, ADMIN_NAMESPACE, code);
+    say_no(next, code, retry_ms);
 }
 
 /* Takes the identity over. */
@@ -170,18 +178,27 @@ static void get_string(cvn_slice object, const char *key, char *ret, size_t size
         ret[0] = '\0';
 }
 
-/* Whether this address may try once more. */
-static bool may_try(struct admin_login *login, const cvn_socket *socket, uint32_t *ret_retry_ms)
+/* Whether this address may try once more; if not, its client has been told. */
+static bool may_try(struct admin_login *login, cvn_socket *socket, cvn_next *next, const char *name)
 {
     char address[ACCESS_ADDRESS_SIZE], key[SUBJECTS_ADDRESS_SIZE];
+    uint32_t retry_ms = 1000, unused;
     access_proxies_of_socket(socket, address);
     subjects_address_key(address, key);
     struct subject *subject = subjects_enter(login->subjects, key);
-    *ret_retry_ms = 1000;
-    if (subject == NULL)
+    if (subject == NULL) {
+        say_no(next, "UNAVAILABLE", retry_ms);
         return false;
-    bool is_let = rate_take(&subject->buckets[0], attempts, rate_now_us(), ret_retry_ms);
+    }
+    int64_t now_us = rate_now_us();
+    struct rate_bucket *buckets = subject->buckets;
+    bool is_let = rate_take(&buckets[BUCKET_ATTEMPTS], rates[BUCKET_ATTEMPTS], now_us, &retry_ms);
+    bool is_news = !is_let && rate_take(&buckets[BUCKET_NEWS], rates[BUCKET_NEWS], now_us, &unused);
     subjects_leave(login->subjects, subject);
+    if (is_news)
+        refuse(login->admin, socket, next, name, "RATE_LIMITED", retry_ms);
+    else if (!is_let)
+        say_no(next, "RATE_LIMITED", retry_ms);
     return is_let;
 }
 
@@ -234,7 +251,6 @@ static void on_visit(cvn_socket *socket, cvn_next *next, void *data)
 {
     struct admin_login *login = data;
     char name[ADMIN_MAX_NAME], buffer[MAX_TOKEN];
-    uint32_t retry_ms;
     bool is_by_password = login->passwords != NULL;
     cvn_decline_recovery(socket); /* who comes back logs in again */
     if (try_session(login, socket, next))
@@ -242,14 +258,14 @@ static void on_visit(cvn_socket *socket, cvn_next *next, void *data)
     get_string(cvn_socket_auth(socket), "username", name, sizeof name);
     cvn_slice token = is_by_password ? cvn_str("") : find_token(login, socket, buffer);
     bool has_something = is_by_password ? name[0] != '\0' : token.size > 0;
-    if (!has_something)
-        refuse(login->admin, socket, next, name, "AUTH_REQUIRED", 0);
-    else if (!may_try(login, socket, &retry_ms))
-        refuse(login->admin, socket, next, name, "RATE_LIMITED", retry_ms);
-    else if (is_by_password)
-        try_password(login, socket, next, name);
-    else
-        try_token(login, socket, next, token);
+    if (!has_something) {
+        say_no(next, "AUTH_REQUIRED", 0);
+    } else if (may_try(login, socket, next, name)) {
+        if (is_by_password)
+            try_password(login, socket, next, name);
+        else
+            try_token(login, socket, next, token);
+    }
     explicit_bzero(buffer, sizeof buffer);
 }
 
@@ -261,7 +277,7 @@ struct admin_login *admin_login_new(struct admin *admin, const struct config *co
         return NULL;
     login->admin = admin;
     login->sessions = admin_sessions_new();
-    login->subjects = subjects_new(1, MAX_IDLE_SUBJECTS);
+    login->subjects = subjects_new(BUCKETS, MAX_IDLE_SUBJECTS);
     bool is_ready = login->sessions != NULL && login->subjects != NULL;
     if ((username == NULL) != (hash == NULL)) {
         log_entry(LOG_ERROR, "admin.username and admin.password_hash go together", LOG_END);

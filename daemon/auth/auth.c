@@ -204,6 +204,8 @@ static struct finding judge(struct auth *auth, cvn_slice text)
     const char *why = auth_token_parse(&token, text, policy->max_token_bytes);
     if (why != NULL) {
         *verdict = invalid(why);
+        if (why == auth_token_no_memory)
+            verdict->refusal = AUTH_UNAVAILABLE;
     } else {
         *verdict = judge_parsed(auth, policy, &token, &finding);
         auth_token_release(&token);

@@ -209,7 +209,7 @@ static const char *fill(struct scratch *scratch, const json_t *claims,
 struct auth_verdict auth_claims_read(const json_t *claims, const struct auth_policy *policy,
                                      const struct principal *times)
 {
-    struct auth_verdict verdict = {AUTH_INVALID, "out of memory", NULL};
+    struct auth_verdict verdict = {AUTH_UNAVAILABLE, auth_token_no_memory, NULL};
     struct principal principal = {.expires_at = times->expires_at, .issued_at = times->issued_at};
     /* Two ids, three full lists, each with its NUL; texts stay where they are. */
     const size_t size = (2 + 3 * (size_t)PRINCIPAL_MAX_IDS) * (PRINCIPAL_MAX_ID + 1);
@@ -219,14 +219,13 @@ struct auth_verdict auth_claims_read(const json_t *claims, const struct auth_pol
     scratch->at = (char *)(scratch + 1);
     scratch->left = size;
     scratch->id_count = 0;
-    verdict.why = fill(scratch, claims, policy, &principal);
-    if (verdict.why == NULL && principal.role == ROLE_NONE) {
+    const char *why = fill(scratch, claims, policy, &principal);
+    if (why != NULL)
+        verdict = (struct auth_verdict){AUTH_INVALID, why, NULL};
+    else if (principal.role == ROLE_NONE)
         verdict = (struct auth_verdict){AUTH_FORBIDDEN, "the token gives no role", NULL};
-    } else if (verdict.why == NULL) {
-        verdict.principal = principal_new(&principal);
-        verdict.refusal = verdict.principal != NULL ? AUTH_OK : AUTH_UNAVAILABLE;
-        verdict.why = verdict.principal != NULL ? NULL : "out of memory";
-    }
+    else if ((verdict.principal = principal_new(&principal)) != NULL)
+        verdict = (struct auth_verdict){AUTH_OK, NULL, verdict.principal};
     free(scratch);
     return verdict;
 }

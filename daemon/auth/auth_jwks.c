@@ -149,9 +149,10 @@ static void fetch(struct auth_jwks *jwks)
         .connect_timeout_ms = CONNECT_TIMEOUT_MS,
         .max_body = MAX_DOCUMENT,
     };
+    const char *why = "out of memory, or the server is going down";
     if (outgoing_send(jwks->outgoing, &request, on_answer, jwks) == NULL) {
         log_entry(LOG_WARN, "keys could not be fetched", LOG_TEXT("url", jwks->url),
-                  LOG_TEXT("why", "out of memory"), LOG_END);
+                  LOG_TEXT("why", why), LOG_END);
         finish(jwks, NULL);
     }
 }

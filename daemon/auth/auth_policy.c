@@ -252,9 +252,10 @@ static bool take_algorithms(struct auth_policy *policy, const struct config *con
                                           : ""),
                       LOG_END);
     }
+    const char *hint = "set auth.secret, auth.key_files or auth.jwks_url";
     if ((usable & policy->algorithms) == 0 && config->auth.required)
         log_entry(LOG_WARN, "there is no key to check tokens with: nobody can be let in",
-                  LOG_TEXT("hint", "set auth.secret, auth.key_files or auth.jwks_url"), LOG_END);
+                  LOG_TEXT("hint", hint), LOG_END);
     return true;
 }
 

@@ -6,6 +6,8 @@
 
 #define MAX_DATE 253402300799 /* the end of the year 9999: later ones are milliseconds by mistake */
 
+const char auth_token_no_memory[] = "out of memory";
+
 static bool split(cvn_slice text, cvn_slice parts[3])
 {
     for (size_t i = 0; i < 3; i++) {
@@ -26,7 +28,7 @@ static uint8_t *decode(cvn_slice part, size_t *ret_size, const char **ret_why)
 {
     uint8_t *bytes = malloc(auth_base64url_decoded_size(part.size));
     if (bytes == NULL) {
-        *ret_why = "out of memory";
+        *ret_why = auth_token_no_memory;
     } else if (!auth_base64url_decode(part, bytes, ret_size)) {
         *ret_why = "a part of the token is not base64url";
         free(bytes);
@@ -42,10 +44,12 @@ static json_t *decode_object(cvn_slice part, const char **ret_why)
     uint8_t *bytes = decode(part, &size, ret_why);
     if (bytes == NULL)
         return NULL;
-    json_t *object = json_loadb((const char *)bytes, size, JSON_REJECT_DUPLICATES, NULL);
+    json_error_t error = {.line = 0};
+    json_t *object = json_loadb((const char *)bytes, size, JSON_REJECT_DUPLICATES, &error);
     free(bytes);
     if (!json_is_object(object)) {
-        *ret_why = "a part of the token is no JSON object";
+        bool no_memory = object == NULL && json_error_code(&error) == json_error_out_of_memory;
+        *ret_why = no_memory ? auth_token_no_memory : "a part of the token is no JSON object";
         json_decref(object);
         return NULL;
     }
@@ -177,7 +181,7 @@ struct auth_verdict auth_token_judge(const struct auth_token *token,
     struct principal times = {0};
     json_t *claims = decode_object(token->payload, &why);
     if (claims == NULL)
-        return refuse(AUTH_INVALID, why);
+        return refuse(why == auth_token_no_memory ? AUTH_UNAVAILABLE : AUTH_INVALID, why);
     struct auth_verdict verdict = check_times(claims, policy, now, &times);
     if (verdict.refusal == AUTH_OK)
         verdict = check_parties(claims, policy);

@@ -21,6 +21,9 @@ struct auth_token {
     uint8_t *bytes; /* of `signature` */
 };
 
+/* The words for what is nobody's fault; compared as a pointer. */
+extern const char auth_token_no_memory[];
+
 /* NULL, or in words what is wrong with it, static. Released by the caller after success only. */
 const char *auth_token_parse(struct auth_token *token, cvn_slice text, size_t max_size);
 void auth_token_release(struct auth_token *token);

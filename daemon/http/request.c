@@ -135,7 +135,7 @@ json_t *request_json(struct request *request)
 static char *put(char *at, cvn_slice bytes, cvn_slice *ret)
 {
     *ret = (cvn_slice){bytes.data != NULL ? at : NULL, bytes.size};
-    if (bytes.size > 0)
+    if (bytes.data != NULL && bytes.size > 0)
         memcpy(at, bytes.data, bytes.size);
     return at + bytes.size;
 }

@@ -74,7 +74,6 @@ static void add_namespace(cvn_namespace *nsp, void *data)
     size_t most = sizeof namespaces->items / sizeof *namespaces->items;
     cvn_namespace_counters counters;
     cvn_namespace_stats(nsp, &counters);
-    add_counters(&namespaces->total, &counters);
     if (cvn_namespace_parent(nsp) != NULL)
         add_counters(&namespaces->items[0].counters, &counters);
     else if (namespaces->count < most)

@@ -72,29 +72,63 @@ static bool ask_store(struct store_tx *tx, void *job)
     return store_query(tx, "SELECT 1") && store_next(tx) && store_integer(tx, 0) == 1;
 }
 
-static void on_store_answer(enum store_result result, void *job)
+static void end_probe(struct probe *probe, bool store_answers)
 {
-    struct probe *probe = job;
-    answer_readiness(probe->rest, probe->request, probe->dialect, result == STORE_OK);
+    answer_readiness(probe->rest, probe->request, probe->dialect, store_answers);
     free(probe);
 }
 
+static void on_read(enum store_result result, void *job)
+{
+    end_probe(job, result == STORE_OK);
+}
+
+static void try_read(struct probe *probe)
+{
+    if (!store_read(probe->rest->parts.store, ask_store, on_read, probe))
+        end_probe(probe, false);
+}
+
+/* Something that has to reach the disk. */
+static bool write_little(struct store_tx *tx, void *job)
+{
+    (void)job;
+    if (!store_exec(tx,
+                    "CREATE TABLE IF NOT EXISTS health (id INTEGER PRIMARY KEY, "
+                    "written_ms INTEGER NOT NULL)",
+                    NULL))
+        return false;
+    store_bind_integer(tx, 1, rest_now_ms());
+    return store_exec(tx, "INSERT OR REPLACE INTO health VALUES (1, ?1)", NULL);
+}
+
+static void on_written(enum store_result result, void *job)
+{
+    if (result == STORE_OK)
+        try_read(job);
+    else
+        end_probe(job, false);
+}
+
+/* A store that has failed is written to: nobody is sent here who would do so and find that it works again. */
 static void ask_readiness(struct rest *rest, struct request *request, enum dialect dialect)
 {
-    const char *reasons[4];
     struct store *store = rest->parts.store;
-    if (store == NULL || rest_not_ready(rest, reasons) > 0) {
-        answer_readiness(rest, request, dialect, true);
+    struct store_stats stats;
+    struct probe *probe = malloc(sizeof *probe);
+    if (probe == NULL) {
+        request_answer_json(request, 503, NULL);
         return;
     }
-    struct probe *probe = malloc(sizeof *probe);
-    if (probe != NULL) {
-        *probe = (struct probe){rest, request, dialect};
-        if (store_read(store, ask_store, on_store_answer, probe))
-            return;
-    }
-    free(probe);
-    answer_readiness(rest, request, dialect, false);
+    *probe = (struct probe){rest, request, dialect};
+    if (store != NULL)
+        store_get_stats(store, &stats);
+    if (store == NULL || atomic_load(&rest->is_draining))
+        end_probe(probe, true);
+    else if (stats.is_available)
+        try_read(probe);
+    else if (!store_write(store, write_little, on_written, probe))
+        end_probe(probe, false);
 }
 
 static void answer_ready(struct request *request, void *data)
@@ -116,17 +150,30 @@ struct detail {
 
 #define DETAIL_ROOMS 50
 
-static json_t *quality_of(const cvn_stats *stats, const cvn_namespace_counters *total)
+static json_t *ends_of(const cvn_stats *stats)
 {
-    uint64_t offered = total->events_out + total->dropped;
-    double websocket = stats->connections > 0 ? (double)(stats->connections - stats->polling) /
-                                                    (double)stats->connections
-                                              : 1;
-    return json_pack("{s:f,s:I,s:I,s:I,s:f,s:I}", "websocket_share", websocket, "events_in",
-                     (json_int_t)total->events_in, "events_out", (json_int_t)total->events_out,
-                     "events_dropped", (json_int_t)total->dropped, "drop_share",
-                     offered > 0 ? (double)total->dropped / (double)offered : 0.0,
-                     "events_conflated", (json_int_t)total->conflated);
+    json_t *ends = json_object();
+    for (int i = 0; i < CVN_CLOSE_REASONS; i++)
+        json_object_set_new(ends, cvn_close_reason_text((enum cvn_close_reason)i),
+                            json_integer((json_int_t)stats->closed[i]));
+    return ends;
+}
+
+static double share(uint64_t part, uint64_t rest)
+{
+    return part + rest > 0 ? (double)part / (double)(part + rest) : 0;
+}
+
+static json_t *quality_of(const cvn_stats *stats)
+{
+    return json_pack(
+        "{s:f,s:I,s:I,s:I,s:I,s:I,s:f,s:I,s:I,s:I,s:o}", "websocket_share",
+        share(stats->websocket, stats->polling), "upgrades", (json_int_t)stats->upgrades,
+        "upgrades_failed", (json_int_t)stats->upgrades_failed, "recovered",
+        (json_int_t)stats->recovered, "events_out", (json_int_t)stats->events_out, "events_dropped",
+        (json_int_t)stats->dropped, "drop_share", share(stats->dropped, stats->events_out),
+        "events_conflated", (json_int_t)stats->conflated, "events_in", (json_int_t)stats->events_in,
+        "queued_bytes", (json_int_t)stats->queued, "closed", ends_of(stats));
 }
 
 static json_t *rooms_of(const struct census_result *result)
@@ -155,8 +202,8 @@ static void on_census(const struct census_result *result, void *data)
     if (namespaces != NULL)
         json = json_pack("{s:s,s:o,s:o,s:o,s:o,s:o}", "status", count == 0 ? "ready" : "not_ready",
                          "reasons", list, "server", rest_server_stats(rest), "quality",
-                         quality_of(&stats, &namespaces->total), "namespaces",
-                         rest_namespaces_json(namespaces), "rooms", rooms_of(result));
+                         quality_of(&stats), "namespaces", rest_namespaces_json(namespaces),
+                         "rooms", rooms_of(result));
     else
         json_decref(list);
     request_answer_json(detail->request, 200, json);

@@ -6,6 +6,8 @@
 #include "http/rest.h"
 #include <stdatomic.h>
 
+#define REST_DYNAMIC 5
+
 struct rest {
     struct rest_parts parts;
     struct census *census;
@@ -15,7 +17,8 @@ struct rest {
     _Atomic size_t peak;          /* of connections, looked at every second */
     _Atomic int64_t cert_expires; /* Unix seconds; 0: no certificate */
     _Atomic uint32_t max_connections;
-    cvn_timer *timer; /* of worker 0 */
+    _Atomic uint64_t dynamic_seen[REST_DYNAMIC]; /* see rest_metrics.c */
+    cvn_timer *timer;                            /* of worker 0 */
 };
 
 int64_t rest_now_ms(void);                   /* wall clock */
@@ -40,7 +43,6 @@ struct rest_namespace {
 struct rest_namespaces {
     struct rest_namespace items[256];
     size_t count;
-    cvn_namespace_counters total;
 };
 /* NULL: no memory; to be freed with free(). */
 struct rest_namespaces *rest_list_namespaces(struct rest *rest);

@@ -14,6 +14,33 @@ static void write_one(cvn_text *text, const char *name, const char *type, const 
     metrics_write_sample(text, name, NULL, NULL, value);
 }
 
+/* How connections begin, go on and end. */
+static void collect_connections(cvn_text *text, const cvn_stats *stats)
+{
+    metrics_write_family(text, "convened_connections_refused_total", "counter",
+                         "HTTP requests of Engine.IO that were refused, by reason.");
+    for (int i = 0; i < CVN_REFUSALS; i++)
+        metrics_write_sample(text, "convened_connections_refused_total", "reason",
+                             (const char *const[]){cvn_refusal_text((enum cvn_refusal)i)},
+                             (double)stats->refused[i]);
+    metrics_write_family(text, "convened_connections_closed_total", "counter",
+                         "Connections that have ended, by reason.");
+    for (int i = 0; i < CVN_CLOSE_REASONS; i++)
+        metrics_write_sample(text, "convened_connections_closed_total", "reason",
+                             (const char *const[]){cvn_close_reason_text((enum cvn_close_reason)i)},
+                             (double)stats->closed[i]);
+    metrics_write_family(text, "convened_transport_upgrades_total", "counter",
+                         "Upgrades from polling to WebSocket that were begun, by result.");
+    metrics_write_sample(text, "convened_transport_upgrades_total", "result",
+                         (const char *const[]){"ok"}, (double)stats->upgrades);
+    metrics_write_sample(text, "convened_transport_upgrades_total", "result",
+                         (const char *const[]){"failed"}, (double)stats->upgrades_failed);
+    write_one(text, "convened_sockets_recovered_total", "counter",
+              "Sockets that came back and got what they had missed.", (double)stats->recovered);
+    write_one(text, "convened_send_queue_bytes", "gauge",
+              "Bytes that wait for clients to take them.", (double)stats->queued);
+}
+
 static void collect_server(struct metrics *metrics, cvn_text *text, void *data)
 {
     struct rest *rest = data;
@@ -34,8 +61,7 @@ static void collect_server(struct metrics *metrics, cvn_text *text, void *data)
     metrics_write_family(text, "convened_connections", "gauge",
                          "Open connections (sessions of Engine.IO) by transport.");
     metrics_write_sample(text, "convened_connections", "transport",
-                         (const char *const[]){"websocket"},
-                         (double)(stats.connections - stats.polling));
+                         (const char *const[]){"websocket"}, (double)stats.websocket);
     metrics_write_sample(text, "convened_connections", "transport",
                          (const char *const[]){"polling"}, (double)stats.polling);
     write_one(text, "convened_connections_peak", "gauge",
@@ -45,6 +71,7 @@ static void collect_server(struct metrics *metrics, cvn_text *text, void *data)
               atomic_load(&rest->max_connections));
     write_one(text, "convened_connections_opened_total", "counter", "Connections since the start.",
               (double)stats.connections_total);
+    collect_connections(text, &stats);
     write_one(text, "convened_log_entries_lost_total", "counter",
               "Entries of the log that standard error would not take.", (double)log_lost());
     int64_t expires = atomic_load(&rest->cert_expires);
@@ -66,6 +93,37 @@ static uint64_t counter_at(const cvn_namespace_counters *counters, size_t offset
     uint64_t value;
     memcpy(&value, (const char *)counters + offset, sizeof value);
     return value;
+}
+
+/*
+ * What the children of dynamic namespaces have counted, those that have gone included: everything without what the others have. The
+ * numbers are not of one instant, so the difference may seem to fall by a little; a counter must not.
+ */
+static void fill_dynamic(struct rest *rest, struct rest_namespaces *namespaces)
+{
+    cvn_namespace_counters *dynamic = &namespaces->items[0].counters;
+    cvn_stats stats;
+    cvn_server_stats(rest->parts.server, &stats);
+    uint64_t totals[REST_DYNAMIC] = {stats.turned_away, stats.events_in, stats.events_out,
+                                     stats.dropped, stats.conflated};
+    uint64_t *const fields[REST_DYNAMIC] = {&dynamic->refused, &dynamic->events_in,
+                                            &dynamic->events_out, &dynamic->dropped,
+                                            &dynamic->conflated};
+    for (size_t k = 1; k < namespaces->count; k++) {
+        const cvn_namespace_counters *counters = &namespaces->items[k].counters;
+        const uint64_t own[REST_DYNAMIC] = {counters->refused, counters->events_in,
+                                            counters->events_out, counters->dropped,
+                                            counters->conflated};
+        for (size_t i = 0; i < REST_DYNAMIC; i++)
+            totals[i] -= own[i] <= totals[i] ? own[i] : totals[i];
+    }
+    for (size_t i = 0; i < REST_DYNAMIC; i++) {
+        uint64_t seen = atomic_load(&rest->dynamic_seen[i]);
+        while (totals[i] > seen &&
+               !atomic_compare_exchange_weak(&rest->dynamic_seen[i], &seen, totals[i]))
+            ;
+        *fields[i] = totals[i] > seen ? totals[i] : seen;
+    }
 }
 
 static void collect_namespaces(struct metrics *metrics, cvn_text *text, void *data)
@@ -92,15 +150,16 @@ static void collect_namespaces(struct metrics *metrics, cvn_text *text, void *da
     (void)metrics;
     if (namespaces == NULL)
         return;
+    fill_dynamic(data, namespaces);
     for (size_t i = 0; i < sizeof columns / sizeof *columns; i++) {
         const struct column *column = &columns[i];
-        bool is_gauge = column->offset == offsetof(cvn_namespace_counters, sockets);
+        bool is_unknown = column->offset == offsetof(cvn_namespace_counters, connections_total);
         if (column->type != NULL)
             metrics_write_family(text, column->name, column->type, column->help);
         for (size_t k = 0; k < namespaces->count; k++) {
             const struct rest_namespace *nsp = &namespaces->items[k];
-            if (nsp->is_dynamic && !is_gauge)
-                continue; /* children come and go, and a counter must not fall */
+            if (nsp->is_dynamic && is_unknown)
+                continue; /* of those that have gone nobody knows */
             metrics_write_sample(text, column->name,
                                  column->direction != NULL ? "namespace,direction" : "namespace",
                                  (const char *const[]){nsp->name, column->direction},
@@ -129,6 +188,20 @@ static void collect_store(struct metrics *metrics, cvn_text *text, void *data)
     write_one(text, "convened_store_commits_total", "counter", "Commits, of one job or many.",
               (double)stats.commits_total);
     write_one(text, "convened_store_jobs_waiting", "gauge", "Jobs that wait or run.",
+              (double)stats.waiting);
+}
+
+static void collect_audit(struct metrics *metrics, cvn_text *text, void *data)
+{
+    const struct rest *rest = data;
+    struct audit_stats stats;
+    (void)metrics;
+    audit_get_stats(rest->parts.audit, &stats); /* zeros when it is off */
+    write_one(text, "convened_audit_entries_total", "counter",
+              "Entries that the audit trail has kept.", (double)stats.written_total);
+    write_one(text, "convened_audit_entries_lost_total", "counter",
+              "Entries that it could not keep.", (double)stats.lost_total);
+    write_one(text, "convened_audit_entries_waiting", "gauge", "Entries that wait for the store.",
               (double)stats.waiting);
 }
 
@@ -179,6 +252,7 @@ bool rest_metrics_add(struct rest *rest)
     return metrics_collect(metrics, collect_server, rest) &&
            metrics_collect(metrics, collect_namespaces, rest) &&
            metrics_collect(metrics, collect_store, rest) &&
+           metrics_collect(metrics, collect_audit, rest) &&
            metrics_collect(metrics, collect_process, rest) &&
            router_add(rest->parts.router, routes, sizeof routes / sizeof *routes, rest);
 }

@@ -2,6 +2,7 @@
 #include "http/rest_internal.h"
 #include <dirent.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -20,14 +21,14 @@ static uint64_t count_fds(void)
 
 static void read_memory(struct rest_process *ret)
 {
-    unsigned long long size = 0, resident = 0;
+    char line[128], *end = line; /* "size resident ...", in pages */
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
     FILE *file = fopen("/proc/self/statm", "re");
     if (file == NULL)
         return;
-    if (fscanf(file, "%llu %llu", &size, &resident) == 2) {
-        uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
-        ret->virtual_bytes = size * page;
-        ret->resident_bytes = resident * page;
+    if (fgets(line, sizeof line, file) != NULL) {
+        ret->virtual_bytes = strtoull(line, &end, 10) * page;
+        ret->resident_bytes = strtoull(end, NULL, 10) * page;
     }
     fclose(file);
 }
@@ -37,9 +38,9 @@ static unsigned count_threads(void)
     char line[128];
     unsigned threads = 0;
     FILE *file = fopen("/proc/self/status", "re");
-    while (file != NULL && fgets(line, sizeof line, file) != NULL)
-        if (sscanf(line, "Threads: %u", &threads) == 1)
-            break;
+    while (file != NULL && threads == 0 && fgets(line, sizeof line, file) != NULL)
+        if (strncmp(line, "Threads:", 8) == 0)
+            threads = (unsigned)strtoul(line + 8, NULL, 10);
     if (file != NULL)
         fclose(file);
     return threads;

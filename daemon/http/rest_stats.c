@@ -18,9 +18,9 @@ json_t *rest_server_stats(struct rest *rest)
     rest_time(rest->started_ms, started);
     return json_pack("{s:I,s:{s:I,s:I},s:I,s:I,s:I,s:f,s:s,s:i,s:I,s:I,s:I,s:s}", "connections",
                      (json_int_t)stats.connections, "transports", "websocket",
-                     (json_int_t)(stats.connections - stats.polling), "polling",
-                     (json_int_t)stats.polling, "sockets", (json_int_t)stats.sockets,
-                     "peak_connections", (json_int_t)atomic_load(&rest->peak), "connections_total",
+                     (json_int_t)stats.websocket, "polling", (json_int_t)stats.polling, "sockets",
+                     (json_int_t)stats.sockets, "peak_connections",
+                     (json_int_t)atomic_load(&rest->peak), "connections_total",
                      (json_int_t)stats.connections_total, "uptime_s", rest_uptime(rest),
                      "started_at", started, "workers", (int)cvn_server_workers(rest->parts.server),
                      "max_connections", (json_int_t)atomic_load(&rest->max_connections),
@@ -73,10 +73,9 @@ static void on_stats_census(const struct census_result *result, void *data)
             (json_int_t)stats.connections, "rooms",
             result != NULL ? json_integer((json_int_t)result->room_count) : json_null(), "users",
             result != NULL ? json_integer((json_int_t)result->user_count) : json_null(),
-            "messages_received", (json_int_t)namespaces->total.events_in, "messages_sent",
-            (json_int_t)namespaces->total.events_out, "messages_dropped",
-            (json_int_t)namespaces->total.dropped, "refused", (json_int_t)namespaces->total.refused,
-            "namespaces", rest_namespaces_json(namespaces));
+            "messages_received", (json_int_t)stats.events_in, "messages_sent",
+            (json_int_t)stats.events_out, "messages_dropped", (json_int_t)stats.dropped, "refused",
+            (json_int_t)stats.turned_away, "namespaces", rest_namespaces_json(namespaces));
     request_answer_json(asking->request, 200, json);
     free(namespaces);
     free(asking);

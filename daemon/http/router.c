@@ -3,6 +3,7 @@
  * untouched: an application behind the proxy answers its own OPTIONS and its own 404.
  */
 #include "http/router_internal.h"
+#include <stdio.h>
 #include <stdlib.h>
 
 #define ALLOW_SIZE 64
@@ -128,14 +129,11 @@ static bool answers(const struct route *route, cvn_slice method)
 
 static void add_allowed(char allow[ALLOW_SIZE], const char *method)
 {
-    char *at = strstr(allow, method);
     size_t used = strlen(allow), size = strlen(method);
-    if (at != NULL || used + size + sizeof ", OPTIONS, HEAD" > ALLOW_SIZE)
+    if (strstr(allow, method) != NULL || used + size + sizeof ", OPTIONS, HEAD" > ALLOW_SIZE)
         return;
-    strcat(allow, used > 0 ? ", " : "");
-    strcat(allow, method);
-    if (strcmp(method, "GET") == 0)
-        strcat(allow, ", HEAD");
+    snprintf(allow + used, ALLOW_SIZE - used, "%s%s%s", used > 0 ? ", " : "", method,
+             strcmp(method, "GET") == 0 ? ", HEAD" : "");
 }
 
 /* What is found of a request: a route, or what its path would take. */

@@ -63,7 +63,7 @@ void router_measure(struct router *router, struct metrics *metrics);
 /* Takes over origins and who the operator is; false, and everything as before, when memory has run out. Main thread. */
 bool router_reconfigure(struct router *router, const struct config *config);
 /* For cvn_on_http, with the router as its data. */
-void router_serve(cvn_http_request *request, void *router);
+void router_serve(cvn_http_request *http, void *data);
 /* For cvn_on_http_head, likewise: what no route has is offered to the fallbacks before its body has come. */
 bool router_serve_head(cvn_http_request *http, void *data);
 bool router_add(struct router *router, const struct route *routes, size_t count,

@@ -10,6 +10,7 @@
 #include "observe/audit.h"
 #include "observe/audit_anchor.h"
 #include "observe/log.h"
+#include "observe/text.h"
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -62,15 +63,26 @@ static int64_t now_ms(void)
 
 /* --- Records --- */
 
-/* Cut at a limit, between characters. */
-static size_t text_size(const char *text)
+/*
+ * Copies a text so that it is UTF-8, whatever it was (an export has to show exactly what was hashed), and cut between characters. Returns its size, at
+ * most AUDIT_MAX_TEXT.
+ */
+static size_t copy_text(char *ret, const char *text)
 {
-    size_t size = strnlen(text, AUDIT_MAX_TEXT + 1);
-    if (size <= AUDIT_MAX_TEXT)
-        return size;
-    size = AUDIT_MAX_TEXT;
-    while (size > AUDIT_MAX_TEXT - 4 && ((unsigned char)text[size] & 0xc0) == 0x80)
-        size--;
+    size_t size = 0, left = strnlen(text, AUDIT_MAX_TEXT + 4);
+    while (left > 0) {
+        uint32_t code;
+        size_t taken = text_decode(text, left, &code);
+        const char *piece = taken > 0 ? text : "\xef\xbf\xbd";
+        size_t piece_size = taken > 0 ? taken : 3;
+        if (size + piece_size > AUDIT_MAX_TEXT)
+            break;
+        memcpy(ret + size, piece, piece_size);
+        size += piece_size;
+        taken = taken > 0 ? taken : 1;
+        text += taken;
+        left -= taken;
+    }
     return size;
 }
 
@@ -85,9 +97,10 @@ static struct record *record_new(const struct audit_entry *entry, int64_t time_m
         [AUDIT_CODE] = entry->code,
         [AUDIT_CORRELATION_ID] = entry->correlation_id,
     };
+    char copies[AUDIT_FIELDS][AUDIT_MAX_TEXT];
     size_t sizes[AUDIT_FIELDS], total = 0;
     for (int i = 0; i < AUDIT_FIELDS; i++)
-        total += sizes[i] = texts[i] != NULL ? text_size(texts[i]) : 0;
+        total += sizes[i] = texts[i] != NULL ? copy_text(copies[i], texts[i]) : 0;
     struct record *record = malloc(sizeof *record + total + 1);
     if (record == NULL)
         return NULL;
@@ -96,8 +109,8 @@ static struct record *record_new(const struct audit_entry *entry, int64_t time_m
     record->time_ms = time_ms;
     for (int i = 0; i < AUDIT_FIELDS; i++) {
         record->fields[i] = (cvn_slice){texts[i] != NULL ? at : NULL, sizes[i]};
-        if (texts[i] != NULL)
-            memcpy(at, texts[i], sizes[i]);
+        if (sizes[i] > 0)
+            memcpy(at, copies[i], sizes[i]);
         at += sizes[i];
     }
     return record;
@@ -135,8 +148,9 @@ static bool insert_batch(struct store_tx *tx, void *data)
 static void log_head(const struct audit_anchor *head)
 {
     char hex[AUDIT_HEX_SIZE];
+    const char *hash = hex;
     audit_hex(head->hash, hex);
-    log_entry(LOG_INFO, "audit head", LOG_NUMBER("entry", head->seq), LOG_TEXT("hash", hex),
+    log_entry(LOG_INFO, "audit head", LOG_NUMBER("entry", head->seq), LOG_TEXT("hash", hash),
               LOG_END);
 }
 
@@ -376,9 +390,10 @@ static bool look_at_head(struct store_tx *tx, void *data)
 /* A trail that lacks what was anchored goes on, but says so in an entry of its own, since the anchor will move. */
 static void note_cut(struct audit *audit, const struct audit_anchor *anchor)
 {
-    char text[AUDIT_HEX_SIZE + 32], hex[AUDIT_HEX_SIZE];
+    char buffer[AUDIT_HEX_SIZE + 32], hex[AUDIT_HEX_SIZE];
+    const char *text = buffer;
     audit_hex(anchor->hash, hex);
-    snprintf(text, sizeof text, "%lld:%s", (long long)anchor->seq, hex);
+    snprintf(buffer, sizeof buffer, "%lld:%s", (long long)anchor->seq, hex);
     log_entry(LOG_ERROR,
               "the audit trail lacks its anchored entry: its end was cut off or replaced",
               LOG_TEXT("anchor", text), LOG_NUMBER("head", audit->head.seq), LOG_END);
@@ -399,8 +414,8 @@ static bool start(struct audit *audit)
     if (found == AUDIT_ANCHOR_READ)
         audit->anchored = anchor;
     else if (found == AUDIT_ANCHOR_UNREADABLE || look.head.seq > 0)
-        log_entry(LOG_WARN, "the anchor of the audit trail cannot be read",
-                  LOG_TEXT("file", AUDIT_ANCHOR_FILE), LOG_END);
+        log_entry(LOG_WARN, "the anchor of the audit trail, " AUDIT_ANCHOR_FILE ", cannot be read",
+                  LOG_END);
     if (anchor.seq > 0 && !look.has_anchored)
         note_cut(audit, &anchor);
     return true;

@@ -17,16 +17,17 @@ enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 
 struct log_field {
     const char *name; /* NULL ends the list */
-    const char *text; /* NULL: `number` counts; text of any bytes, escaped here */
+    const char *text; /* of any bytes, escaped here; NULL is as good as empty */
     int64_t number;
+    bool is_number; /* `number` counts */
 };
-#define LOG_TEXT(name, value)   ((struct log_field){(name), (value) ? (value) : "", 0})
-#define LOG_NUMBER(name, value) ((struct log_field){(name), NULL, (int64_t)(value)})
+#define LOG_TEXT(name, value)   ((struct log_field){(name), (value), 0, false})
+#define LOG_NUMBER(name, value) ((struct log_field){(name), NULL, (int64_t)(value), true})
 #define LOG_USER(user_id)       LOG_TEXT("user", user_id)
 #define LOG_NSP(nsp)            LOG_TEXT("namespace", nsp)
 #define LOG_EVENT(event)        LOG_TEXT("event", event)
 #define LOG_CORRELATION(id)     LOG_TEXT("correlation_id", id)
-#define LOG_END                 ((struct log_field){NULL, NULL, 0})
+#define LOG_END                 ((struct log_field){NULL, NULL, 0, false})
 
 void log_configure(const struct config *config); /* level (again on reload) and format */
 void log_set_level(enum log_level level);

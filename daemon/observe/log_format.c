@@ -88,7 +88,7 @@ static void put_number(struct line *line, int64_t number)
 /* Whether the field is there; empty texts are not. */
 static bool has_value(const struct log_field *field)
 {
-    return field->text == NULL || field->text[0] != '\0';
+    return field->is_number || (field->text != NULL && field->text[0] != '\0');
 }
 
 size_t log_format_json(char ret[LOG_MAX_ENTRY], int64_t now_ms, enum log_level level,
@@ -116,7 +116,7 @@ size_t log_format_json(char ret[LOG_MAX_ENTRY], int64_t now_ms, enum log_level l
         put_str(&line, ",\"");
         is_cut |= put_escaped(&line, fields->name);
         put_str(&line, "\":");
-        if (fields->text == NULL) {
+        if (fields->is_number) {
             put_number(&line, fields->number);
         } else {
             put_str(&line, "\"");
@@ -160,7 +160,7 @@ size_t log_format_pretty(char ret[LOG_MAX_ENTRY], int64_t now_ms, enum log_level
         put_str(&line, colours ? "  \x1b[2m" : "  ");
         is_cut |= put_escaped(&line, fields->name);
         put_str(&line, colours ? "=\x1b[0m" : "=");
-        if (fields->text == NULL)
+        if (fields->is_number)
             put_number(&line, fields->number);
         else
             is_cut |= put_escaped(&line, fields->text);

@@ -445,9 +445,9 @@ void metrics_write_family(cvn_text *text, const char *name, const char *type, co
 static void format_value(char ret[NUMBER_SIZE], double value)
 {
     if (isnan(value)) {
-        strcpy(ret, "NaN");
+        snprintf(ret, NUMBER_SIZE, "NaN");
     } else if (isinf(value)) {
-        strcpy(ret, value > 0 ? "+Inf" : "-Inf");
+        snprintf(ret, NUMBER_SIZE, "%cInf", value > 0 ? '+' : '-');
     } else if (value == trunc(value) && fabs(value) < 9007199254740992.0) {
         snprintf(ret, NUMBER_SIZE, "%" PRId64, (int64_t)value);
     } else {

@@ -45,7 +45,7 @@ static void on_worker_start(cvn_server *server, unsigned index, void *data)
     outgoing->lanes[index].loop = outgoing_loop_new(cvn_worker_loop(server));
 }
 
-static void answer(struct outgoing_call *call, const struct outgoing_answer *answer);
+static void answer(struct outgoing_call *call, const struct outgoing_answer *told);
 
 static void on_worker_stop(cvn_server *server, unsigned index, void *data)
 {

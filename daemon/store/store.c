@@ -77,7 +77,7 @@ static bool lock(struct store *store)
     log_entry(LOG_ERROR,
               errno == EWOULDBLOCK ? "the database is in use by another convened"
                                    : "the database cannot be locked",
-              LOG_TEXT("path", path), LOG_TEXT("error", strerror(errno)), LOG_END);
+              LOG_TEXT("path", store->path), LOG_TEXT("error", strerror(errno)), LOG_END);
     return false;
 }
 
@@ -132,9 +132,13 @@ static bool make_outboxes(struct store *store, cvn_server *server)
     store->outboxes = calloc(count > 0 ? count : 1, sizeof *store->outboxes);
     if (store->outboxes == NULL)
         return false;
-    for (; store->worker_count < count; store->worker_count++)
-        if (pthread_mutex_init(&store->outboxes[store->worker_count].lock, NULL) != 0)
+    for (; store->worker_count < count; store->worker_count++) {
+        struct store_outbox *outbox = &store->outboxes[store->worker_count];
+        outbox->store = store;
+        outbox->worker = store->worker_count;
+        if (pthread_mutex_init(&outbox->lock, NULL) != 0)
             return false;
+    }
     return true;
 }
 

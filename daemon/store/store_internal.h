@@ -10,6 +10,8 @@
 
 #define STORE_BATCH   256  /* jobs of one COMMIT */
 #define STORE_BUSY_MS 5000 /* so long another program may hold its lock */
+#define STORE_PROBE_MS                                                                             \
+    500 /* between two looks at a disk that has failed, when nobody asks for anything */
 
 /* --- Jobs, from whoever asks to a store's thread and back --- */
 
@@ -40,6 +42,8 @@ struct store_queue {
 
 /* What has been done for one worker and not been told to it. */
 struct store_outbox {
+    struct store *store;
+    unsigned worker;
     pthread_mutex_t lock;
     struct store_jobs jobs;
     bool is_posted; /* on its way to the worker */
@@ -48,9 +52,10 @@ struct store_outbox {
 bool store_queue_init(struct store_queue *queue);
 void store_queue_release(struct store_queue *queue);
 bool store_queue_push(struct store_queue *queue, struct store_job *job);
-/* Waits for jobs and takes up to `most`; their number, 0: it is the end. On the queue's thread, which also repeats posts that failed meanwhile. */
-size_t store_queue_take(struct store *store, struct store_queue *queue, size_t most,
-                        struct store_jobs *ret);
+/* Waits for jobs and takes up to `most`. None of them after `idle_ms` (0: never) without one. False: it is the end. On the queue's thread, which also
+ * repeats posts that failed meanwhile. */
+bool store_queue_take(struct store *store, struct store_queue *queue, size_t most, uint32_t idle_ms,
+                      struct store_jobs *ret);
 void store_queue_stop(struct store_queue *queue);
 /* Closes the queue of a thread that has ended, or never ran, and answers what is left in it. */
 void store_queue_abandon(struct store *store, struct store_queue *queue);
@@ -120,9 +125,12 @@ void store_tx_forget_statements(struct store_tx *tx);
 void store_tx_release(struct store_tx *tx);
 
 /* store_writer.c, store_reader.c */
-void *store_writer_main(void *store);
+void *store_writer_main(void *data);
+/* Whether it works again, by doing what the jobs do. */
+void store_writer_probe(struct store_tx *tx);
 void store_writer_run(struct store_tx *tx, struct store_job *jobs);
-void *store_reader_main(void *store);
+void store_reader_probe(struct store_tx *tx);
+void *store_reader_main(void *data);
 void store_reader_run(struct store_tx *tx, struct store_job *job);
 
 struct series;

@@ -11,7 +11,8 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define REPOST_MS 20
+#define REPOST_MS        20
+#define DELIVERED_A_TURN 256
 
 /* --- Lists --- */
 
@@ -44,28 +45,41 @@ static void finish(struct store_jobs *jobs)
 
 /* --- Back: to whoever asked --- */
 
-/* On the worker. */
+static void post(struct store_outbox *outbox);
+
+/* On the worker: so many a turn, that its sockets have theirs, too. */
 static void deliver(void *data)
 {
     struct store_outbox *outbox = data;
+    struct store_jobs jobs = {NULL, NULL};
+    struct store_job *job;
     pthread_mutex_lock(&outbox->lock);
-    struct store_jobs jobs = outbox->jobs;
-    outbox->jobs = (struct store_jobs){NULL, NULL};
     outbox->is_posted = false;
+    for (unsigned i = 0; i < DELIVERED_A_TURN && (job = store_jobs_pop(&outbox->jobs)) != NULL; i++)
+        store_jobs_push(&jobs, job);
     pthread_mutex_unlock(&outbox->lock);
+    post(outbox);
     finish(&jobs);
 }
 
-static void post(struct store *store, unsigned worker)
+/* Any thread; nothing to do when there is no mail, or when it is on its way. */
+static void post(struct store_outbox *outbox)
 {
-    struct store_outbox *outbox = &store->outboxes[worker];
+    struct store *store = outbox->store;
+    bool has_failed = false;
     pthread_mutex_lock(&outbox->lock);
     if (outbox->jobs.first != NULL && !outbox->is_posted) {
-        outbox->is_posted = cvn_post(store->server, worker, deliver, outbox) == CVN_OK;
-        if (!outbox->is_posted)
-            atomic_store(&store->has_unposted, true);
+        outbox->is_posted = cvn_post(store->server, outbox->worker, deliver, outbox) == CVN_OK;
+        has_failed = !outbox->is_posted;
     }
     pthread_mutex_unlock(&outbox->lock);
+    if (!has_failed)
+        return;
+    /* The writer tries again, when it has slept a little. */
+    pthread_mutex_lock(&store->writes.lock);
+    atomic_store(&store->has_unposted, true);
+    pthread_cond_signal(&store->writes.changed);
+    pthread_mutex_unlock(&store->writes.lock);
 }
 
 static void post_again(struct store *store)
@@ -73,7 +87,7 @@ static void post_again(struct store *store)
     if (!atomic_exchange(&store->has_unposted, false))
         return;
     for (unsigned i = 0; i < store->worker_count; i++)
-        post(store, i);
+        post(&store->outboxes[i]);
 }
 
 void store_answer(struct store *store, struct store_jobs *jobs)
@@ -98,13 +112,17 @@ void store_answer(struct store *store, struct store_jobs *jobs)
     }
     for (unsigned i = 0; i < store->worker_count; i++)
         if (has_mail[i])
-            post(store, i);
+            post(&store->outboxes[i]);
     finish(&own);
 }
 
 void store_outbox_finish(struct store_outbox *outbox)
 {
-    deliver(outbox);
+    pthread_mutex_lock(&outbox->lock);
+    struct store_jobs jobs = outbox->jobs;
+    outbox->jobs = (struct store_jobs){NULL, NULL};
+    pthread_mutex_unlock(&outbox->lock);
+    finish(&jobs);
 }
 
 /* --- There: the queue --- */
@@ -144,44 +162,60 @@ bool store_queue_push(struct store_queue *queue, struct store_job *job)
     return is_taken;
 }
 
-static void wait_for_change(struct store_queue *queue, bool with_deadline)
+static uint64_t now_ms(void)
 {
-    struct timespec until;
-    if (!with_deadline) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* Until then at most; UINT64_MAX: however long it takes. With the lock held, which it lets go of meanwhile. */
+static void wait_for_change(struct store_queue *queue, uint64_t until_ms)
+{
+    if (until_ms == UINT64_MAX) {
         pthread_cond_wait(&queue->changed, &queue->lock);
         return;
     }
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += REPOST_MS * 1000000L;
-    if (until.tv_nsec >= 1000000000L) {
-        until.tv_nsec -= 1000000000L;
-        until.tv_sec++;
-    }
+    struct timespec until = {.tv_sec = (time_t)(until_ms / 1000),
+                             .tv_nsec = (long)(until_ms % 1000) * 1000000};
     pthread_cond_timedwait(&queue->changed, &queue->lock, &until);
 }
 
-size_t store_queue_take(struct store *store, struct store_queue *queue, size_t most,
-                        struct store_jobs *ret)
+/* With the lock held. False: the time is over. */
+static bool wait_for_jobs(struct store *store, struct store_queue *queue, uint32_t idle_ms)
+{
+    uint64_t deadline_ms = idle_ms > 0 ? now_ms() + idle_ms : UINT64_MAX;
+    while (queue->count == 0 && !queue->stopping) {
+        uint64_t until_ms = deadline_ms;
+        if (deadline_ms != UINT64_MAX && now_ms() >= deadline_ms)
+            return false;
+        if (atomic_load(&store->has_unposted) && until_ms > now_ms() + REPOST_MS)
+            until_ms = now_ms() + REPOST_MS;
+        wait_for_change(queue, until_ms);
+        pthread_mutex_unlock(&queue->lock);
+        post_again(store);
+        pthread_mutex_lock(&queue->lock);
+    }
+    return true;
+}
+
+bool store_queue_take(struct store *store, struct store_queue *queue, size_t most, uint32_t idle_ms,
+                      struct store_jobs *ret)
 {
     size_t taken = 0;
     *ret = (struct store_jobs){NULL, NULL};
     post_again(store);
     pthread_mutex_lock(&queue->lock);
-    while (queue->count == 0 && !queue->stopping) {
-        wait_for_change(queue, atomic_load(&store->has_unposted));
-        pthread_mutex_unlock(&queue->lock);
-        post_again(store);
-        pthread_mutex_lock(&queue->lock);
-    }
+    bool is_idle = !wait_for_jobs(store, queue, idle_ms);
     while (taken < most && queue->count > 0) {
         store_jobs_push(ret, store_jobs_pop(&queue->jobs));
         queue->count--;
         taken++;
     }
-    if (taken == 0)
+    if (taken == 0 && !is_idle)
         queue->closed = true;
     pthread_mutex_unlock(&queue->lock);
-    return taken;
+    return taken > 0 || is_idle;
 }
 
 void store_queue_stop(struct store_queue *queue)

@@ -18,11 +18,28 @@ void store_reader_run(struct store_tx *tx, struct store_job *job)
         store_mark(tx, false);
 }
 
+static bool read_schema(struct store_tx *tx, void *job)
+{
+    (void)job;
+    return store_query(tx, "SELECT count(*) FROM schema_steps") && store_next(tx);
+}
+
+void store_reader_probe(struct store_tx *tx)
+{
+    struct store_job job = {.fn = read_schema};
+    store_reader_run(tx, &job);
+}
+
 void *store_reader_main(void *data)
 {
     struct store *store = data;
     struct store_jobs jobs;
-    while (store_queue_take(store, &store->reads, 1, &jobs) > 0) {
+    while (store_queue_take(store, &store->reads, 1, store->reader.is_down ? STORE_PROBE_MS : 0,
+                            &jobs)) {
+        if (jobs.first == NULL) {
+            store_reader_probe(&store->reader);
+            continue;
+        }
         store_reader_run(&store->reader, jobs.first);
         store_answer(store, &jobs);
     }

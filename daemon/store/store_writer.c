@@ -77,6 +77,7 @@ void store_writer_run(struct store_tx *tx, struct store_job *jobs)
         fail_all(jobs, lost(tx));
         return;
     }
+    int64_t changes = sqlite3_total_changes64(tx->db);
     for (struct store_job *job = jobs; job != NULL; job = job->next) {
         if (!run_job(tx, job)) {
             fail_all(jobs, lost(tx));
@@ -87,31 +88,61 @@ void store_writer_run(struct store_tx *tx, struct store_job *jobs)
         is_well = is_well && job->result != STORE_UNAVAILABLE && job->result != STORE_BUSY;
     }
     tx->error = SQLITE_OK;
+    bool has_written = sqlite3_total_changes64(tx->db) != changes;
     int code = store_step(tx->commit);
     if (code != SQLITE_OK) {
         store_fail(tx, code, "COMMIT");
         if (is_in_transaction(tx))
             store_step(tx->rollback);
         fail_all(jobs, lost(tx));
-    } else if (is_well) {
+    } else if (is_well && has_written) { /* what wrote nothing proves nothing */
         store_mark(tx, false);
     }
+}
+
+void store_writer_probe(struct store_tx *tx)
+{
+    char sql[64];
+    if (!store_begin(tx))
+        return;
+    /* A number in the file's header that nobody uses: to be changed, or nothing would be written. */
+    store_query(tx, "PRAGMA user_version");
+    int64_t version = store_next(tx) ? store_integer(tx, 0) : 0;
+    store_tx_end(tx);
+    sqlite3_snprintf(sizeof sql, sql, "PRAGMA user_version=%d", version == 0 ? 1 : 0);
+    bool is_good = tx->error == SQLITE_OK && store_run_sql(tx, sql);
+    int code = is_good ? store_step(tx->commit) : SQLITE_OK;
+    if (code != SQLITE_OK)
+        store_fail(tx, code, "COMMIT");
+    else if (is_good)
+        store_mark(tx, false);
+    if (is_in_transaction(tx))
+        store_step(tx->rollback);
+}
+
+static void run_batch(struct store *store, struct store_jobs *jobs)
+{
+    uint64_t started_ns = now_ns();
+    store_writer_run(&store->writer, jobs->first);
+    uint64_t taken_ns = now_ns() - started_ns;
+    atomic_fetch_add(&store->commits_total, 1);
+    atomic_fetch_add(&store->commit_ns_total, taken_ns);
+    atomic_store(&store->last_commit_ns, taken_ns);
+    if (store->commit_seconds != NULL)
+        series_observe(store->commit_seconds, (double)taken_ns / 1e9);
+    store_answer(store, jobs);
 }
 
 void *store_writer_main(void *data)
 {
     struct store *store = data;
     struct store_jobs jobs;
-    while (store_queue_take(store, &store->writes, STORE_BATCH, &jobs) > 0) {
-        uint64_t started_ns = now_ns();
-        store_writer_run(&store->writer, jobs.first);
-        uint64_t taken_ns = now_ns() - started_ns;
-        atomic_fetch_add(&store->commits_total, 1);
-        atomic_fetch_add(&store->commit_ns_total, taken_ns);
-        atomic_store(&store->last_commit_ns, taken_ns);
-        if (store->commit_seconds != NULL)
-            series_observe(store->commit_seconds, (double)taken_ns / 1e9);
-        store_answer(store, &jobs);
+    while (store_queue_take(store, &store->writes, STORE_BATCH,
+                            store->writer.is_down ? STORE_PROBE_MS : 0, &jobs)) {
+        if (jobs.first != NULL)
+            run_batch(store, &jobs);
+        else
+            store_writer_probe(&store->writer);
     }
     return NULL;
 }

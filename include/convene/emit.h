@@ -83,6 +83,11 @@ CVN_API enum cvn_error cvn_socket_emit_volatile(cvn_socket *socket, const char *
 CVN_API enum cvn_error cvn_socket_emit_conflated(cvn_socket *socket, const char *event,
                                                  cvn_args args, const char *key);
 
+/** Emits to one socket with all that may be said: CVN_VOLATILE and CVN_NO_COMPRESS of `flags` (others
+ * mean nothing here), and `conflate`, NULL or a key as above. */
+CVN_API enum cvn_error cvn_socket_emit_with(cvn_socket *socket, const char *event, cvn_args args,
+                                            unsigned flags, const char *conflate);
+
 /** What the client answered: CVN_OK and its arguments (valid during the call), CVN_ERR_TIMEOUT, or
  * CVN_ERR_STATE when it has gone. Called exactly once, on the socket's worker. */
 typedef void (*cvn_ack_fn)(cvn_socket *socket, enum cvn_error error, cvn_args args, void *data);

@@ -57,6 +57,27 @@ enum cvn_refusal {
     CVN_REFUSED_UNDECIDED  /**< ours: nobody decided within allow_timeout_ms */
 };
 
+/** How many kinds of enum cvn_refusal there are. */
+#define CVN_REFUSALS 9
+/** The words of a refusal, static: those of cvn_connection_error.message. Any thread. */
+CVN_API const char *cvn_refusal_text(enum cvn_refusal refusal);
+
+/** Why a session ended; the disconnect handlers of its sockets are told the words. */
+enum cvn_close_reason {
+    CVN_CLOSED_TRANSPORT_ERROR, /**< "transport error": it broke the rules of its transport */
+    CVN_CLOSED_TRANSPORT_CLOSE, /**< "transport close": its client or the network ended it */
+    CVN_CLOSED_FORCED_CLOSE, /**< "forced close": by cvn_disconnect with `close`, after all its sockets had left */
+    CVN_CLOSED_PING_TIMEOUT,       /**< "ping timeout": its client has fallen silent */
+    CVN_CLOSED_PARSE_ERROR,        /**< "parse error": it sent what is no packet */
+    CVN_CLOSED_SHUTDOWN,           /**< "server shutting down" */
+    CVN_CLOSED_SLOW_CONSUMER,      /**< "slow consumer": above cvn_options.send_max */
+    CVN_CLOSED_FORCED_SERVER_CLOSE /**< "forced server close": joined no namespace in time; memory */
+};
+/** How many reasons there are. */
+#define CVN_CLOSE_REASONS 8
+/** The words of a reason, static. Any thread. */
+CVN_API const char *cvn_close_reason_text(enum cvn_close_reason reason);
+
 /** What on_connection_error is told. */
 typedef struct cvn_connection_error {
     enum cvn_refusal code; /**< which kind */
@@ -279,8 +300,25 @@ typedef struct cvn_stats {
     size_t polling;             /**< of them on polling */
     size_t sockets;             /**< joined to namespaces */
     uint64_t connections_total; /**< since the start */
+
+    size_t websocket; /**< sessions that are on WebSocket */
+    /** bytes that wait for clients: not taken by the kernel, or, on polling, not fetched yet */
+    uint64_t queued;
+    /* All since the start: */
+    uint64_t upgrades;              /**< of sessions from polling to WebSocket */
+    uint64_t upgrades_failed;       /**< begun, and then the session stayed on polling or ended */
+    uint64_t recovered;             /**< sockets that got a lost session back */
+    uint64_t turned_away;           /**< sockets that a namespace's middlewares refused */
+    uint64_t events_in;             /**< from clients */
+    uint64_t events_out;            /**< to clients: an emit to ten sockets counts ten times */
+    uint64_t dropped;               /**< volatile events that a client could not take */
+    uint64_t conflated;             /**< events that newer ones of their key took the place of */
+    uint64_t refused[CVN_REFUSALS]; /**< requests without a session, by enum cvn_refusal */
+    uint64_t closed[CVN_CLOSE_REASONS]; /**< sessions, by enum cvn_close_reason */
 } cvn_stats;
-/** Fills `ret`; all zero before the start. Any thread. */
+/** Fills `ret`; all zero before the start. Each worker counts for itself and goes on while this adds
+ * up: the numbers need not be of one instant, but none of those since the start ever falls. Any
+ * thread. */
 CVN_API void cvn_server_stats(const cvn_server *server, cvn_stats *ret);
 
 #ifdef __cplusplus

@@ -90,7 +90,8 @@ CVN_API void *cvn_socket_data(const cvn_socket *socket);
 /** Replaces the pointer that all sockets of its connection share, in whatever namespaces they are;
  * the old one is given to its destructor. Set in a middleware, it is there for those of the client's
  * next namespaces. `destroy` (may be NULL) runs when the connection has ended and the last of its
- * sockets has been freed (see cvn_socket_ref), on the thread that drops the last reference. A
+ * sockets has been freed (see cvn_socket_ref), and what cvn_fetch_sockets told of them, on the thread
+ * that drops the last reference. A
  * recovered socket has the data of its new connection. */
 CVN_API void cvn_socket_set_connection_data(cvn_socket *socket, void *data,
                                             void (*destroy)(void *data));

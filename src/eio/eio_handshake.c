@@ -145,6 +145,7 @@ void eio_handshake_tell(struct eio_server *server, struct http_request *request,
                         const struct eio_refusal *refusal)
 {
     struct eio_refusal complete = *refusal;
+    counter_add(&server->counters->refused[refusal->code], 1);
     if (server->events->on_refused == NULL)
         return;
     if (complete.status == 0)

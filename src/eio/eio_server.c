@@ -76,6 +76,8 @@ static void server_run_ended(struct eio_server *server)
         struct eio_session *session = CONTAINER_OF(server->ended.next, struct eio_session, link);
         list_remove(&session->link);
         if (session->is_announced)
+            counter_add(&server->counters->closed[session->reason], 1);
+        if (session->is_announced)
             server->events->on_close(session, (enum eio_reason)session->reason);
         server->count--;
         eio_session_free(session);
@@ -105,6 +107,7 @@ struct eio_server *eio_server_new(struct worker *worker, const struct eio_option
     server->options = options;
     server->events = events;
     server->app = app;
+    server->counters = &server->own_counters;
     server->origins = options->origins;
     server->max_sessions = options->max_sessions;
     server->path = options->path;
@@ -212,6 +215,11 @@ void eio_server_drop_websocket(struct eio_server *server)
     server->websockets--;
     if (server->is_freed && server->websockets == 0)
         server_free_memory(server);
+}
+
+void eio_server_set_counters(struct eio_server *server, struct eio_counters *counters)
+{
+    server->counters = counters;
 }
 
 size_t eio_server_session_count(const struct eio_server *server)

@@ -6,6 +6,7 @@
 #ifndef EIO_SERVER_H
 #define EIO_SERVER_H
 
+#include "base/counter.h"
 #include "base/map.h"
 #include "http/http_origin.h"
 #include "ws/ws_conn.h"
@@ -30,6 +31,7 @@ enum eio_reason {
     EIO_SLOW_CONSUMER,   /* "slow consumer": ours; the output budget was exceeded */
     EIO_FORCED_SERVER_CLOSE /* "forced server close": never came to join a namespace; used by the layer above */
 };
+#define EIO_REASONS 8
 const char *eio_reason_text(enum eio_reason reason);
 
 /* Whether a new client may open a session. */
@@ -51,6 +53,7 @@ enum eio_code {
     EIO_CODE_STOPPING, /* after eio_server_shutdown */
     EIO_CODE_UNDECIDED /* nobody decided within allow_timeout_ms */
 };
+#define EIO_CODES 9
 /* The words of a code, static. */
 const char *eio_code_text(enum eio_code code);
 
@@ -60,6 +63,13 @@ struct eio_refusal {
     int status;          /* 0: that of the code */
     const char *message; /* for the client; NULL: that of the code */
     const char *reason;  /* for the layer above, which may know more; NULL: nothing */
+};
+
+/* Counted by the instance's worker, read by any thread. */
+struct eio_counters {
+    struct counter closed[EIO_REASONS]; /* sessions, by enum eio_reason */
+    struct counter refused[EIO_CODES];  /* requests, by enum eio_code */
+    struct counter upgrades, upgrades_failed;
 };
 
 struct eio_options {                   /* all filled in by the caller; see eio_options_default */
@@ -134,6 +144,8 @@ void eio_server_leave(struct eio_server *server, size_t count);
 void eio_server_end_all(struct eio_server *server);
 /* Ends what is left, too. NULL is accepted. */
 void eio_server_free(struct eio_server *server);
+/* Counts in `counters` instead of in the instance, which may go before them. Before traffic starts. */
+void eio_server_set_counters(struct eio_server *server, struct eio_counters *counters);
 size_t eio_server_session_count(const struct eio_server *server);
 void *eio_server_app(const struct eio_server *server);
 

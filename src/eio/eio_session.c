@@ -54,11 +54,21 @@ fail:
     return NULL;
 }
 
+/* What waits for a poll, for whoever asks how much is queued. */
+static void session_count_queue(struct eio_session *session)
+{
+    size_t queued = session->queue->bytes;
+    if (queued != session->counted)
+        counter_add(&session->server->worker->queued, queued - session->counted);
+    session->counted = queued;
+}
+
 void eio_session_free_queue(struct eio_session *session)
 {
     if (session->queue == NULL)
         return;
     outq_release(session->queue);
+    session_count_queue(session);
     mem_free(session->queue);
     session->queue = NULL;
 }
@@ -200,6 +210,7 @@ void eio_session_set_water(struct eio_session *session, bool is_high)
 
 void eio_session_after_take(struct eio_session *session)
 {
+    session_count_queue(session);
     if (session->is_high && session->queue->bytes <= session->server->options->send_low_water)
         eio_session_set_water(session, false);
 }
@@ -230,6 +241,7 @@ static bool session_after_enqueue(struct eio_session *session, bool is_queued)
         eio_session_end(session, EIO_TRANSPORT_ERROR);
         return false;
     }
+    session_count_queue(session);
     if (session->poll != NULL && !list_is_linked(&session->ready_link)) {
         list_append(&session->server->ready, &session->ready_link);
         eio_server_schedule(session->server);
@@ -320,8 +332,10 @@ void eio_session_end(struct eio_session *session, enum eio_reason reason)
     eio_upgrade_cancel(session);
     eio_websocket_release(session, (enum eio_reason)session->reason);
     eio_polling_release(session, session_last_packet(session));
-    if (session->queue != NULL)
+    if (session->queue != NULL) {
         outq_release(session->queue);
+        session_count_queue(session);
+    }
 }
 
 /* --- Small questions --- */

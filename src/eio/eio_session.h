@@ -38,6 +38,8 @@ struct eio_server {
     struct list leaving; /* ... but for these, which were asked to leave */
     struct list ready;   /* sessions whose pending poll is to be answered at the end of the turn */
     struct list ended;   /* sessions whose on_close is due */
+    struct eio_counters *counters; /* somebody else's, or own_counters */
+    struct eio_counters own_counters;
     struct worker_task task; /* the end-of-turn work */
     struct message *ping;
     struct message *probe_answer;
@@ -72,6 +74,7 @@ struct eio_session {
     struct eio_upgrade *upgrade; /* a WebSocket that probes */
     struct outq
         *queue; /* packets for the next poll, or for a WebSocket not there yet; NULL once it is */
+    size_t counted;    /* bytes of the queue in worker->queued */
     uint8_t state;     /* enum eio_state */
     uint8_t transport; /* enum eio_transport */
     uint8_t reason;    /* enum eio_reason, from EIO_STATE_CLOSING on */

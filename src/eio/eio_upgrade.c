@@ -34,8 +34,10 @@ static struct ws_conn *upgrade_finish(struct eio_upgrade *upgrade)
 
 void eio_upgrade_cancel(struct eio_session *session)
 {
-    if (session->upgrade != NULL)
-        eio_websocket_dismiss(session->server, upgrade_finish(session->upgrade));
+    if (session->upgrade == NULL)
+        return;
+    counter_add(&session->server->counters->upgrades_failed, 1);
+    eio_websocket_dismiss(session->server, upgrade_finish(session->upgrade));
 }
 
 static void upgrade_arm(struct eio_upgrade *upgrade)
@@ -71,6 +73,7 @@ static void upgrade_complete(struct eio_upgrade *upgrade)
     struct http_request *poll = session->poll;
     session->poll = NULL;
     list_remove(&session->ready_link);
+    counter_add(&session->server->counters->upgrades, 1);
     eio_websocket_attach(session, ws);
     eio_session_restart_heartbeat(session);
     if (session->state == EIO_STATE_OPEN && session->server->events->on_upgrade != NULL)
@@ -104,6 +107,7 @@ static void upgrade_on_close(struct ws_conn *ws, unsigned status, bool clean,
     struct eio_server *server = upgrade->session->server;
 
     (void)status, (void)clean, (void)reason;
+    counter_add(&server->counters->upgrades_failed, 1);
     upgrade_finish(upgrade); /* the session goes on polling */
     eio_server_drop_websocket(server);
 }

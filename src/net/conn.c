@@ -276,6 +276,15 @@ static void look_for_low(struct conn *conn)
         conn->events->on_water(conn, false);
 }
 
+/* What is left of the queue when the kernel takes no more: mostly nothing, as before. */
+static void count_queued(struct conn *conn, size_t queued)
+{
+    if (queued == conn->counted)
+        return;
+    counter_add(&conn->worker->queued, queued - conn->counted); /* or less: it wraps */
+    conn->counted = queued;
+}
+
 void conn_flush(struct conn *conn)
 {
     if (conn->state > CONN_FLUSHING)
@@ -289,6 +298,7 @@ void conn_flush(struct conn *conn)
         else
             send_plain(conn);
     }
+    count_queued(conn, conn->out.bytes);
     if (conn->is_high)
         look_for_low(conn);
     if (conn->state > CONN_FLUSHING || conn->out.bytes > 0)
@@ -447,6 +457,7 @@ static void unlink_conn(struct conn *conn)
 {
     wheel_cancel(&conn->worker->wheel, &conn->linger);
     worker_task_cancel(&conn->more);
+    count_queued(conn, 0);
     list_remove(&conn->dirty_link);
     list_remove(&conn->link);
     conn->worker->conn_count--;

@@ -33,6 +33,7 @@ struct conn {
     const struct conn_limits *limits;
     struct tls_session *tls; /* NULL: plain TCP */
     struct outq out;
+    size_t counted;          /* of its bytes in worker->queued: as of the last flush */
     struct list dirty_link;  /* in worker->dirty, later in worker->closing */
     struct list link;        /* in worker->conns */
     struct worker_task more; /* TLS holds decrypted bytes that the descriptor will not announce */

@@ -13,6 +13,7 @@
 #define NET_WORKER_H
 
 #include <uv.h>
+#include "base/counter.h"
 #include "base/list.h"
 #include "base/wheel.h"
 #include "base/slice.h"
@@ -40,7 +41,8 @@ struct worker {
     struct list closing; /* connections to be closed at the end of this turn */
     struct list tasks;   /* worker_defer */
     size_t conn_count;
-    void *app; /* of the layer above */
+    struct counter queued; /* bytes that peers do not take; read by any thread */
+    void *app;             /* of the layer above */
 
     uv_loop_t own_loop;
     bool owns_loop;

@@ -16,6 +16,7 @@ struct sio_dynamic {
     struct map children; /* by name, of all parents */
     size_t parent_count; /* in the order of registration; fixed once the server runs */
     struct cvn_namespace **parents;
+    cvn_namespace_counters gone; /* what the children counted that are no more */
 };
 
 /* Which names are a parent's. */
@@ -295,6 +296,7 @@ void sio_namespace_unref(struct cvn_namespace *nsp)
     /* Somebody may have found it in the meantime. */
     bool is_last = atomic_fetch_sub_explicit(&nsp->refs, 1, memory_order_acq_rel) == 1;
     if (is_last) {
+        sio_namespace_add_counters(nsp, &dynamic->gone);
         map_remove(&dynamic->children, sio_namespace_name(nsp));
         list_remove(&nsp->sibling);
     }
@@ -303,6 +305,25 @@ void sio_namespace_unref(struct cvn_namespace *nsp)
         return;
     sio_namespace_free(nsp);
     dynamic_unref(dynamic);
+}
+
+void sio_dynamic_count(const struct sio_server *server, cvn_namespace_counters *sum)
+{
+    struct sio_dynamic *dynamic = server->dynamic;
+    const struct cvn_namespace *child;
+    size_t cursor = 0;
+    if (dynamic == NULL)
+        return;
+    pthread_mutex_lock(&dynamic->mutex);
+    sum->connections_total += dynamic->gone.connections_total;
+    sum->refused += dynamic->gone.refused;
+    sum->events_in += dynamic->gone.events_in;
+    sum->events_out += dynamic->gone.events_out;
+    sum->dropped += dynamic->gone.dropped;
+    sum->conflated += dynamic->gone.conflated;
+    while ((child = map_next(&dynamic->children, &cursor)) != NULL)
+        sio_namespace_add_counters(child, sum);
+    pthread_mutex_unlock(&dynamic->mutex);
 }
 
 enum cvn_error sio_dynamic_each(struct cvn_namespace *parent,

@@ -45,6 +45,9 @@ enum cvn_error sio_dynamic_each_child(struct sio_server *server,
                                       enum cvn_error (*fn)(struct cvn_namespace *child, void *data),
                                       void *data);
 
+/* Adds what all children have counted, those that have gone included. Any thread. */
+void sio_dynamic_count(const struct sio_server *server, cvn_namespace_counters *sum);
+
 /* Gives up the server's part: parents, and what no child needs. NULL server->dynamic is fine. */
 void sio_dynamic_release(struct sio_server *server);
 

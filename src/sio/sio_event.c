@@ -190,9 +190,9 @@ enum cvn_error cvn_later_send(cvn_later *later, cvn_args args)
 
 /* --- Emitting to one socket --- */
 
-/* `conflate`: a key, or NULL. */
+/* `flags`: enum cvn_emit_flags; `conflate`: a key, or NULL. */
 static enum cvn_error emit(struct cvn_socket *socket, const char *event, const uint64_t *id,
-                           cvn_args args, bool is_volatile, const char *conflate)
+                           cvn_args args, unsigned flags, const char *conflate)
 {
     const struct cvn_namespace *nsp = socket->local->nsp;
     struct sio_frames frames;
@@ -201,39 +201,41 @@ static enum cvn_error emit(struct cvn_socket *socket, const char *event, const u
     if (event == NULL)
         return CVN_ERR_ARGUMENT;
     if (id == NULL && socket->local->log != NULL)
-        return sio_recovery_emit_to(socket, event, args, is_volatile ? CVN_VOLATILE : 0, conflate);
+        return sio_recovery_emit_to(socket, event, args, flags, conflate);
     enum cvn_error error = sio_encode_event(sio_namespace_name(nsp), event, id, args,
                                             &nsp->server->options.emits, &frames);
     if (error != CVN_OK)
         return error;
-    if (is_volatile)
-        sio_frames_set_volatile(&frames);
-    bool is_queued = false;
-    if (conflate != NULL &&
-        !sio_frames_set_conflate(&frames, sio_namespace_name(nsp), cvn_str(conflate)))
-        error = CVN_ERR_ARGUMENT;
-    else
-        is_queued = sio_socket_send(socket, &frames);
+    error = sio_frames_mark(&frames, flags, sio_namespace_name(nsp), conflate);
+    if (error != CVN_OK)
+        return error;
+    bool is_queued = sio_socket_send(socket, &frames);
     sio_frames_release(&frames);
     if (is_queued && sio_outgoing_is_heard(nsp))
         sio_outgoing_tell(socket, event, args);
-    return error;
+    return CVN_OK;
 }
 
 enum cvn_error cvn_socket_emit(cvn_socket *socket, const char *event, cvn_args args)
 {
-    return emit(socket, event, NULL, args, false, NULL);
+    return emit(socket, event, NULL, args, 0, NULL);
+}
+
+enum cvn_error cvn_socket_emit_with(cvn_socket *socket, const char *event, cvn_args args,
+                                    unsigned flags, const char *conflate)
+{
+    return emit(socket, event, NULL, args, flags & (CVN_VOLATILE | CVN_NO_COMPRESS), conflate);
 }
 
 enum cvn_error cvn_socket_emit_volatile(cvn_socket *socket, const char *event, cvn_args args)
 {
-    return emit(socket, event, NULL, args, true, NULL);
+    return emit(socket, event, NULL, args, CVN_VOLATILE, NULL);
 }
 
 enum cvn_error cvn_socket_emit_conflated(cvn_socket *socket, const char *event, cvn_args args,
                                          const char *key)
 {
-    return key != NULL ? emit(socket, event, NULL, args, false, key) : CVN_ERR_ARGUMENT;
+    return key != NULL ? emit(socket, event, NULL, args, 0, key) : CVN_ERR_ARGUMENT;
 }
 
 enum cvn_error cvn_socket_emit_ack(cvn_socket *socket, const char *event, cvn_args args,
@@ -246,7 +248,7 @@ enum cvn_error cvn_socket_emit_ack(cvn_socket *socket, const char *event, cvn_ar
     if (error != CVN_OK)
         return error;
     socket->next_ack_id++;
-    error = emit(socket, event, &id, args, false, NULL);
+    error = emit(socket, event, &id, args, 0, NULL);
     if (error != CVN_OK)
         sio_ack_remove(socket, id);
     return error;

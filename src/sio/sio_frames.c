@@ -31,12 +31,7 @@ bool sio_frames_copy(struct sio_frames *ret, const struct sio_frames *frames)
     return true;
 }
 
-void sio_frames_set_volatile(struct sio_frames *frames)
-{
-    frames->text->flags |= MESSAGE_VOLATILE;
-}
-
-bool sio_frames_set_conflate(struct sio_frames *frames, cvn_slice nsp, cvn_slice key)
+static bool set_conflate(struct sio_frames *frames, cvn_slice nsp, cvn_slice key)
 {
     char memory[2 * SIO_MAX_CONFLATE_KEY + 1];
     struct buf text = {.data = memory, .capacity = sizeof memory, .max = sizeof memory};
@@ -51,9 +46,22 @@ bool sio_frames_set_conflate(struct sio_frames *frames, cvn_slice nsp, cvn_slice
     return !text.failed;
 }
 
-void sio_frames_set_no_compress(struct sio_frames *frames)
+static void set_no_compress(struct sio_frames *frames)
 {
     frames->text->flags |= MESSAGE_NO_COMPRESS;
     for (size_t i = 0; i < frames->binary_count; i++)
         frames->binaries[i]->flags |= MESSAGE_NO_COMPRESS;
+}
+
+enum cvn_error sio_frames_mark(struct sio_frames *frames, unsigned flags, cvn_slice nsp,
+                               const char *conflate)
+{
+    if (flags & CVN_VOLATILE)
+        frames->text->flags |= MESSAGE_VOLATILE;
+    if (flags & CVN_NO_COMPRESS)
+        set_no_compress(frames);
+    if (conflate == NULL || set_conflate(frames, nsp, cvn_str(conflate)))
+        return CVN_OK;
+    sio_frames_release(frames);
+    return CVN_ERR_ARGUMENT;
 }

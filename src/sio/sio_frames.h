@@ -2,6 +2,7 @@
 #ifndef SIO_FRAMES_H
 #define SIO_FRAMES_H
 
+#include <convene/emit.h>
 #include "base/message.h"
 
 /* One packet: its text and the binary messages that follow it; as MessagePack a single binary message, in the place of the text. Zeroed =
@@ -18,14 +19,13 @@ void sio_frames_release(struct sio_frames *frames);
 bool sio_frames_copy(struct sio_frames *ret, const struct sio_frames *frames);
 /* Room for the first `count` binaries. False when memory has run out. */
 bool sio_frames_reserve(struct sio_frames *frames, size_t count);
-/* Marks the packet MESSAGE_VOLATILE: before it is shared. */
-void sio_frames_set_volatile(struct sio_frames *frames);
-/* Marks every part of it MESSAGE_NO_COMPRESS: before it is shared. */
-void sio_frames_set_no_compress(struct sio_frames *frames);
-/* Marks it MESSAGE_CONFLATE with a key of its namespace: before it is shared. False when the key is empty or longer than
- * SIO_MAX_CONFLATE_KEY. */
+/*
+ * Marks a packet as the flags of its emit want it (CVN_VOLATILE, CVN_NO_COMPRESS; others are not looked at), and with the key of its
+ * namespace under which newer ones may take its place (`conflate`, or NULL): before it is shared. CVN_ERR_ARGUMENT for a key that
+ * is empty or longer than SIO_MAX_CONFLATE_KEY; the packet is released then.
+ */
 #define SIO_MAX_CONFLATE_KEY 255
-bool sio_frames_set_conflate(struct sio_frames *frames, cvn_slice nsp, cvn_slice key)
-    __attribute__((warn_unused_result));
+enum cvn_error sio_frames_mark(struct sio_frames *frames, unsigned flags, cvn_slice nsp,
+                               const char *conflate) __attribute__((warn_unused_result));
 
 #endif

@@ -177,19 +177,34 @@ cvn_server *cvn_namespace_server(const cvn_namespace *nsp)
     return nsp->server->owner;
 }
 
+void sio_namespace_add_counters(const struct cvn_namespace *nsp, cvn_namespace_counters *sum)
+{
+    for (unsigned i = 0; i < nsp->local_count; i++) {
+        const struct sio_local *local = &nsp->locals[i];
+        sum->sockets += counter_get(&local->socket_count);
+        sum->connections_total += counter_get(&local->connections);
+        sum->refused += counter_get(&local->refused);
+        sum->events_in += counter_get(&local->events_in);
+        sum->events_out += counter_get(&local->events_out);
+        sum->dropped += counter_get(&local->dropped);
+        sum->conflated += counter_get(&local->conflated);
+    }
+}
+
 void cvn_namespace_stats(const cvn_namespace *nsp, cvn_namespace_counters *ret)
 {
     *ret = (cvn_namespace_counters){0};
-    for (unsigned i = 0; i < nsp->local_count; i++) {
-        const struct sio_local *local = &nsp->locals[i];
-        ret->sockets += counter_get(&local->socket_count);
-        ret->connections_total += counter_get(&local->connections);
-        ret->refused += counter_get(&local->refused);
-        ret->events_in += counter_get(&local->events_in);
-        ret->events_out += counter_get(&local->events_out);
-        ret->dropped += counter_get(&local->dropped);
-        ret->conflated += counter_get(&local->conflated);
-    }
+    sio_namespace_add_counters(nsp, ret);
+}
+
+void sio_server_count(const struct sio_server *server, cvn_namespace_counters *ret)
+{
+    size_t cursor = 0;
+    const struct cvn_namespace *nsp;
+    *ret = (cvn_namespace_counters){0};
+    while ((nsp = map_next(&server->namespaces, &cursor)) != NULL)
+        sio_namespace_add_counters(nsp, ret);
+    sio_dynamic_count(server, ret);
 }
 
 /* --- The sockets of one worker --- */

@@ -77,6 +77,9 @@ static inline struct cvn_namespace *sio_namespace_ref(struct cvn_namespace *nsp)
 /* NULL is accepted. The last one frees the child. Any thread. */
 void sio_namespace_unref(struct cvn_namespace *nsp);
 
+/* Adds what the namespace has counted. */
+void sio_namespace_add_counters(const struct cvn_namespace *nsp, cvn_namespace_counters *sum);
+
 /* Adds and removes a connected socket. False when memory has run out. */
 bool sio_local_add(struct sio_local *local, struct cvn_socket *socket);
 void sio_local_remove(struct sio_local *local, struct cvn_socket *socket);

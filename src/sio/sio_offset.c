@@ -76,15 +76,8 @@ static enum cvn_error encode(struct sio_op *op, const char *event, cvn_args args
     enum cvn_error error = list.failed ? CVN_ERR_MEMORY
                                        : sio_encode_event(sio_namespace_name(op->nsp), event, NULL,
                                                           args, limits, &op->frames);
-    if (error == CVN_OK && op->flags & CVN_VOLATILE)
-        sio_frames_set_volatile(&op->frames);
-    if (error == CVN_OK && op->flags & CVN_NO_COMPRESS)
-        sio_frames_set_no_compress(&op->frames);
-    if (error == CVN_OK && conflate != NULL &&
-        !sio_frames_set_conflate(&op->frames, sio_namespace_name(op->nsp), cvn_str(conflate))) {
-        sio_frames_release(&op->frames);
-        error = CVN_ERR_ARGUMENT;
-    }
+    if (error == CVN_OK)
+        error = sio_frames_mark(&op->frames, op->flags, sio_namespace_name(op->nsp), conflate);
     buf_release(&list);
     return error;
 }

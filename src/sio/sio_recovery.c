@@ -194,6 +194,7 @@ void sio_recovery_settle(struct cvn_socket *socket)
 {
     if (socket->recovered && sio_session_collect(socket->session)) {
         socket->local->worker->claims--;
+        counter_add(&socket->local->worker->recovered, 1);
         return;
     }
     if (socket->recovered)

@@ -70,6 +70,7 @@ struct sio_worker {
     /* Read by any thread, written by this worker. */
     atomic_size_t connections, polling, sockets;
     atomic_uint_fast64_t connections_total;
+    struct counter recovered;
 };
 
 void sio_server_init(struct sio_server *server, cvn_server *owner,
@@ -78,6 +79,9 @@ void sio_server_release(struct sio_server *server);
 /* Makes the per-worker parts of every namespace; nothing may be registered afterwards. CVN_ERR_MEMORY. */
 enum cvn_error sio_server_prepare(struct sio_server *server, struct sio_worker **workers,
                                   unsigned worker_count);
+
+/* Adds up what all namespaces count, children that have gone included. Any thread, once started. */
+void sio_server_count(const struct sio_server *server, cvn_namespace_counters *ret);
 
 /* The calling thread's worker, if it is one of this server's; else NULL. */
 struct sio_worker *sio_server_own_worker(const struct sio_server *server);

@@ -117,15 +117,10 @@ enum cvn_error sio_target_emit(struct sio_op *op, const char *event, cvn_args ar
                              &server->options.emits, &op->frames);
     if (error != CVN_OK)
         return error;
-    if (op->flags & CVN_VOLATILE)
-        sio_frames_set_volatile(&op->frames);
-    if (op->flags & CVN_NO_COMPRESS)
-        sio_frames_set_no_compress(&op->frames);
-    if (op->conflate != NULL &&
-        !sio_frames_set_conflate(&op->frames, sio_namespace_name(op->nsp), cvn_str(op->conflate)))
-        error = CVN_ERR_ARGUMENT;
-    else
-        error = end != NULL ? sio_request_begin(op, end) : publish(op);
+    error = sio_frames_mark(&op->frames, op->flags, sio_namespace_name(op->nsp), op->conflate);
+    if (error != CVN_OK)
+        return error;
+    error = end != NULL ? sio_request_begin(op, end) : publish(op);
     sio_frames_release(&op->frames);
     return error;
 }

@@ -2,6 +2,7 @@
  * One server whose adapter is the test: what it is told, when and in what order; and what the server makes of ops and answers from outside, right
  * or wrong. What the adapter is told becomes notes.
  */
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <uv.h>
 #include <convene/uv.h>
@@ -711,6 +712,23 @@ static cvn_slice some_text(void)
     return texts[chance(sizeof texts / sizeof *texts)];
 }
 
+static void post_semaphore(void *data)
+{
+    sem_post(data);
+}
+
+/* Waits until every worker has done what was posted to it: it takes its mail in order, so much a turn. */
+static void wait_for_mail(void)
+{
+    sem_t done;
+    sem_init(&done, 0, 0);
+    for (unsigned i = 0; i < cvn_server_workers(server); i++) {
+        assert_int_equal(cvn_post(server, i, post_semaphore, &done), CVN_OK);
+        sem_wait(&done);
+    }
+    sem_destroy(&done);
+}
+
 /* Any mixture of right and wrong: whatever is said to it, the server stays well. */
 static void test_chance(void **state)
 {
@@ -761,6 +779,7 @@ static void test_chance(void **state)
                 CVN_OK);
     }
     client_free(client);
+    wait_for_mail();
     client = joined(cvn_server_port(server)); /* and lets the next one in */
     assert_ws_silent(client);
 }

@@ -612,6 +612,8 @@ test("an operator logs in at the page, looks around and disconnects somebody", a
 
   // The session that it keeps lets it in again.
   await page.reload();
+  await row("").first().waitFor();
+  await choose("/demo");
   await row(ids.ben).waitFor();
   assert.deepEqual(errors, []);
 });

@@ -30,6 +30,8 @@
 static pthread_mutex_t log_lock = PTHREAD_MUTEX_INITIALIZER;
 static char log_lines[65536];
 static size_t log_size;
+static const char *log_awaited; /* NULL: nothing */
+static int log_fd;              /* a byte when that has been said */
 
 void log_entry_write(enum log_level level, const char *message, const struct log_field *fields)
 {
@@ -44,6 +46,11 @@ void log_entry_write(enum log_level level, const char *message, const struct log
         end[size++] = '\n';
         end[size] = '\0';
         log_size += (size_t)size;
+        if (log_awaited != NULL && strstr(end, log_awaited) != NULL) {
+            log_awaited = NULL;
+            if (write(log_fd, "x", 1) != 1)
+                abort();
+        }
     }
     pthread_mutex_unlock(&log_lock);
 }
@@ -134,6 +141,16 @@ static void gate_wait(struct gate *gate)
     char byte;
     if (poll(&poll_fd, 1, WAIT_MS) != 1 || read(gate->fds[0], &byte, 1) != 1)
         abort(); /* on whatever thread this is */
+}
+
+/* To be called before what makes the log say so; then the gate is waited for. */
+static void log_await(const char *words, struct gate *gate)
+{
+    gate_open(gate);
+    pthread_mutex_lock(&log_lock);
+    log_awaited = words;
+    log_fd = gate->fds[1];
+    pthread_mutex_unlock(&log_lock);
 }
 
 /* --- Jobs --- */

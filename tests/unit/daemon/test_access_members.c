@@ -405,7 +405,7 @@ static void key_of(struct access_member_key *key, int number)
 {
     char id[32];
     snprintf(id, sizeof id, "b%d", number);
-    access_member_key_make(key, "board", id, "ann");
+    *key = access_member_key_of("board", id, "ann");
 }
 
 static bool has(struct access_member_cache *cache, int number)

@@ -78,14 +78,20 @@ static void files_that_cannot_be_used(void **state)
     struct config config = rig_config();
     char *empty = rig_file("", 0);
     const size_t size = ((size_t)1 << 20) + 1;
-    char *zeros = calloc(1, size), *huge = rig_file(zeros, size);
+    json_t *golden = rig_load("jose.json");
+    const char *pem = rig_text(json_object_get(golden, "keys"), "ec256", "pem");
+    char *lines = malloc(size); /* a good key, and very much behind it */
+    memset(lines, '\n', size);
+    memcpy(lines, pem, strlen(pem));
+    char *huge = rig_file(lines, size);
     const char *const wrong[] = {empty, huge, "/", "/nonexistent"};
     for (size_t i = 0; i < 4; i++) {
         const char *const files[] = {wrong[i], NULL};
         config.auth.key_files = (struct config_list){files, 1};
         assert_null(rig_auth(&config));
     }
-    free(zeros);
+    free(lines);
+    json_decref(golden);
     rig_unlink(empty);
     rig_unlink(huge);
     auth_free(NULL);

@@ -278,6 +278,11 @@ static void a_storm_of_unknown_kids_costs_one_fetch(void **state)
     for (unsigned i = 0; i < 20; i++) /* the storm goes on */
         assert_int_not_equal(verify("another", i % WORKERS), AUTH_OK);
     assert_int_equal(site_requests(), 2);
+    /* All who waited have left their places. */
+    publish("rsa", "two");
+    pass(30000);
+    assert_int_equal(verify("two", 0), AUTH_OK);
+    assert_int_equal(site_requests(), 3);
 }
 
 static void what_is_no_key_set_is_a_failure(void **state)

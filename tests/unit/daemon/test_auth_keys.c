@@ -284,7 +284,30 @@ static void broken_jwks_are_skipped(void **state)
          "\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\"}")};
     for (size_t i = 0; i < sizeof ec / sizeof *ec; i++)
         expect_jwk("ec256", ec[i], 0);
-    char kid[AUTH_MAX_KID + 2], change[400];
+    /* Coordinates have one length: bytes behind a good one are not passed over. */
+    uint8_t bytes[1100];
+    size_t size;
+    char change[1600];
+    const char *x = json_string_value(json_object_get(
+        json_object_get(json_object_get(json_object_get(golden, "keys"), "ec256"), "jwk"), "x"));
+    assert_true(auth_base64url_decode(cvn_str(x), bytes, &size));
+    assert_int_equal(size, 32);
+    memset(bytes + 32, 0, 2);
+    for (size = 31; size <= 34; size++) {
+        char *text = rig_base64(bytes, size);
+        snprintf(change, sizeof change, "{\"x\":\"%s\"}", text);
+        expect_jwk("ec256", change, size == 32 ? EC256 : 0);
+        free(text);
+    }
+    /* A modulus has a bound, for its cost. */
+    memset(bytes, 0xff, sizeof bytes);
+    for (size = 1024; size <= 1025; size++) {
+        char *text = rig_base64(bytes, size);
+        snprintf(change, sizeof change, "{\"n\":\"%s\"}", text);
+        expect_jwk("rsa", change, size == 1024 ? AUTH_RSA_ALGORITHMS : 0);
+        free(text);
+    }
+    char kid[AUTH_MAX_KID + 2];
     memset(kid, 'k', sizeof kid);
     snprintf(change, sizeof change, "{\"kid\":\"%.*s\"}", AUTH_MAX_KID, kid);
     expect_jwk("ec256", change, EC256);
@@ -440,12 +463,37 @@ static void signatures_have_one_length(void **state)
     }
 }
 
+static void sign(EVP_PKEY *key, uint8_t *ret, size_t *ret_size)
+{
+    EVP_MD_CTX *context = EVP_MD_CTX_new();
+    assert_int_equal(EVP_DigestSignInit_ex(context, NULL, "SHA256", NULL, NULL, key, NULL), 1);
+    assert_int_equal(EVP_DigestSign(context, ret, ret_size, (const uint8_t *)"m", 1), 1);
+    EVP_MD_CTX_free(context);
+}
+
 /* Even when asked for the wrong thing: a key is of its kind. */
 static void no_key_serves_another_kind(void **state)
 {
     (void)state;
     EVP_PKEY *rsa = EVP_RSA_gen(2048), *ec = ec_key("P-256");
     char bytes[256] = {1};
+    uint8_t signature[256];
+    size_t size;
+    const cvn_slice message = cvn_str("m");
+    /* Right signatures under the other kind's name; that of the curve in OpenSSL's form, as long as it can be. */
+    do {
+        size = sizeof signature;
+        sign(ec, signature, &size);
+    } while (size != (size_t)EVP_PKEY_get_size(ec));
+    assert_false(
+        auth_signature_fits_key(AUTH_RS256, ec, message, (cvn_slice){(char *)signature, size}));
+    size = sizeof signature;
+    sign(rsa, signature, &size);
+    const cvn_slice right = {(char *)signature, size};
+    assert_true(auth_signature_fits_key(AUTH_RS256, rsa, message, right));
+    assert_false(auth_signature_fits_key(AUTH_HS256, rsa, message, right));
+    assert_false(auth_signature_fits_key(AUTH_PS256, rsa, message, right));
+    assert_false(auth_signature_fits_key(AUTH_RS384, rsa, message, right));
     for (unsigned algorithm = 0; algorithm < AUTH_ALGORITHMS; algorithm++) {
         static const size_t sizes[] = {32, 64, 256};
         for (size_t i = 0; i < 3; i++) {

@@ -5,6 +5,7 @@
 #include "auth_rig.h"
 #include "auth/auth_keys.h"
 #include "auth/auth_token.h"
+#include <openssl/rsa.h>
 
 static json_t *golden;
 
@@ -260,6 +261,41 @@ static void binds_a_secret_to_what_it_is_long_enough_for(void **state)
         }
         auth_free(auth);
     }
+}
+
+/* A salt is as long as the digest (RFC 7518, section 3.5), though OpenSSL would take any. */
+static void ps_has_one_length_of_salt(void **state)
+{
+    (void)state;
+    const char *pem = rig_text(json_object_get(golden, "keys"), "rsa", "pkcs8");
+    BIO *bio = BIO_new_mem_buf(pem, -1);
+    EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL);
+    struct auth *auth = with_golden_key("rsa");
+    static const int salts[] = {32, 0, 20, 31, 33, 64};
+    for (size_t i = 0; i < sizeof salts / sizeof *salts; i++) {
+        char *message = rig_message("{\"alg\":\"PS256\"}", "{\"sub\":\"a\",\"role\":\"ADMIN\"}");
+        uint8_t signature[512];
+        size_t size = sizeof signature;
+        EVP_PKEY_CTX *options;
+        EVP_MD_CTX *context = EVP_MD_CTX_new();
+        assert_int_equal(EVP_DigestSignInit_ex(context, &options, "SHA256", NULL, NULL, key, NULL),
+                         1);
+        assert_int_equal(EVP_PKEY_CTX_set_rsa_padding(options, RSA_PKCS1_PSS_PADDING), 1);
+        assert_int_equal(EVP_PKEY_CTX_set_rsa_pss_saltlen(options, salts[i]), 1);
+        assert_int_equal(
+            EVP_DigestSign(context, signature, &size, (const uint8_t *)message, strlen(message)),
+            1);
+        EVP_MD_CTX_free(context);
+        char *token = rig_join(message, signature, size);
+        if (salts[i] == 32)
+            assert_taken(auth, token);
+        else
+            assert_refused(auth, token, AUTH_INVALID, "no key that fits has made the signature");
+        free(token);
+    }
+    auth_free(auth);
+    EVP_PKEY_free(key);
+    BIO_free(bio);
 }
 
 /* --- Headers --- */
@@ -570,6 +606,7 @@ int main(void)
         cmocka_unit_test(refuses_hmac_with_the_public_key),
         cmocka_unit_test(obeys_the_list_of_algorithms),
         cmocka_unit_test(binds_a_secret_to_what_it_is_long_enough_for),
+        cmocka_unit_test(ps_has_one_length_of_salt),
         cmocka_unit_test(refuses_wrong_headers),
         cmocka_unit_test(ignores_keys_in_headers),
         cmocka_unit_test(refuses_malformed_tokens),

@@ -2,6 +2,7 @@
 #include "server/client.h"
 #include "http/census.h"
 #include "http/rest.h"
+#include "store_faults.h"
 #include <sys/stat.h>
 
 #define WORKERS 2
@@ -51,6 +52,12 @@ void audit_write(struct audit *audit, const struct audit_entry *entry)
          entry->nsp != NULL ? entry->nsp : "-", entry->address);
 }
 
+void audit_get_stats(struct audit *audit, struct audit_stats *ret)
+{
+    (void)audit;
+    *ret = (struct audit_stats){.written_total = 12, .lost_total = 3, .waiting = 4};
+}
+
 /* --- A server with rooms --- */
 
 static void on_join(cvn_socket *socket, const cvn_event *event, void *data)
@@ -68,6 +75,7 @@ static int set_up(void **state)
     const cvn_options options = {.host = "127.0.0.1", .workers = WORKERS};
     static const char *const disabled[] = {"/off", NULL};
     (void)state;
+    faults_install();
     assert_non_null(mkdtemp(dir));
     notes_open();
     config = calloc(1, sizeof *config);
@@ -304,6 +312,8 @@ static void test_numbers(void **state)
     assert_word(json, "status", NULL, "ready");
     assert_number(json, "rooms", "total", 9);
     assert_number(json, "quality", "events_in", CLIENTS * 2);
+    assert_true(json_real_value(at(json, "quality", "websocket_share")) == 1);
+    assert_number(at(json, "quality", "closed"), "slow consumer", NULL, 0);
     assert_number(at(json, "namespaces", NULL), "/chat", "sockets", 2);
     json_decref(json);
     leave();
@@ -392,12 +402,21 @@ static void test_metrics(void **state)
     assert_line(response->body, "convened_namespace_sockets{namespace=\"dynamic\"} 1");
     assert_line(response->body, "convened_ready 1");
     assert_line(response->body, "convened_store_available 1");
+    assert_line(response->body, "convened_audit_entries_total 12");
+    assert_line(response->body, "convened_audit_entries_lost_total 3");
+    assert_line(response->body, "convened_audit_entries_waiting 4");
     assert_line(response->body, "convened_connections_limit 77");
     assert_null(strstr(response->body, "certificate"));
     assert_non_null(strstr(response->body, "\nprocess_resident_memory_bytes "));
     assert_non_null(strstr(response->body, "convened_namespace_events_total{namespace=\"/\","
                                            "direction=\"in\"} "));
     assert_null(strstr(response->body, "/doc-7"));
+    assert_non_null(strstr(response->body, "convened_namespace_events_total{namespace=\"dynamic\","
+                                           "direction=\"in\"} "));
+    assert_line(response->body, "convened_connections_closed_total{reason=\"ping timeout\"} 0");
+    assert_line(response->body, "convened_transport_upgrades_total{result=\"failed\"} 0");
+    assert_line(response->body, "convened_send_queue_bytes 0");
+    assert_line(response->body, "convened_sockets_recovered_total 0");
     response = http_exchange(client, "GET", "/metrics", "X-Forwarded-For: 1.2.3.4\r\n", NULL);
     assert_int_equal(response->status, 401);
     leave();
@@ -468,6 +487,52 @@ static void test_large_census(void **state)
     leave();
 }
 
+/* --- A disk that is full, and has room again --- */
+
+static bool write_something(struct store_tx *tx, void *job)
+{
+    (void)job;
+    return store_exec(tx, "CREATE TABLE something (id INTEGER)", NULL);
+}
+
+static void on_something(enum store_result result, void *job)
+{
+    (void)job;
+    note("store %d", result == STORE_OK);
+}
+
+static void assert_reason(const char *target, const char *status)
+{
+    json_t *json = get(target, "", 503);
+    assert_word(json, "status", NULL, status);
+    assert_int_equal(json_array_size(at(json, "reasons", NULL)), 1);
+    assert_string_equal(json_string_value(json_array_get(at(json, "reasons", NULL), 0)),
+                        "store unavailable");
+    json_decref(json);
+}
+
+static void test_full_disk(void **state)
+{
+    (void)state;
+    faults_set(FAULT_FULL, 0);
+    json_decref(get("/health/websocket", "", 200)); /* nobody has noticed: it can be read */
+    assert_true(store_write(store, write_something, on_something, NULL));
+    assert_note("store 0");
+    assert_reason("/health/websocket", "not_ready");
+    assert_reason("/api/v1/websocket/health", "unhealthy");
+    json_decref(get("/health", "", 200)); /* no reason to restart it */
+    assert_line(http_exchange(client, "GET", "/metrics", "", NULL)->body,
+                "convened_store_available 0");
+    assert_line(http_exchange(client, "GET", "/metrics", "", NULL)->body, "convened_ready 0");
+    json_t *json = get("/api/v1/websocket/stats", ADMIN, 200);
+    assert_word(json, "status", NULL, "degraded");
+    json_decref(json);
+    faults_set(FAULT_NONE, 0);
+    json_decref(get("/health/websocket", "", 200)); /* asking finds out */
+    assert_line(http_exchange(client, "GET", "/metrics", "", NULL)->body,
+                "convened_store_available 1");
+}
+
 /* The last: nothing is ready any more. */
 static void test_drain(void **state)
 {
@@ -492,11 +557,11 @@ static void test_drain(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_health),  cmocka_unit_test(test_realtime),
-        cmocka_unit_test(test_numbers), cmocka_unit_test(test_broadcast),
-        cmocka_unit_test(test_level),   cmocka_unit_test(test_metrics),
-        cmocka_unit_test(test_census),  cmocka_unit_test(test_large_census),
-        cmocka_unit_test(test_drain),
+        cmocka_unit_test(test_health),    cmocka_unit_test(test_realtime),
+        cmocka_unit_test(test_numbers),   cmocka_unit_test(test_broadcast),
+        cmocka_unit_test(test_level),     cmocka_unit_test(test_metrics),
+        cmocka_unit_test(test_census),    cmocka_unit_test(test_large_census),
+        cmocka_unit_test(test_full_disk), cmocka_unit_test(test_drain),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -557,6 +557,75 @@ static void test_answers_on_the_worker(void **state)
     gate_close(&gate);
 }
 
+/* --- A worker that is busy while many of its answers come --- */
+
+#define MANY 1000
+
+struct many {
+    struct store *store;
+    cvn_server *server;
+    struct gate asked, go, all_told;
+    struct asked jobs[MANY];
+    int told; /* on the worker */
+};
+
+static void on_one_of_many(enum store_result result, void *data)
+{
+    struct asked *asked = data;
+    struct many *many = asked->job.data;
+    asked->worker = (int)cvn_worker_index(asked->server);
+    asked->job.result = result;
+    asked->job.text = asked->job.number == many->told++ ? "in order" : "not in order";
+    if (many->told == MANY)
+        gate_pass(&many->all_told);
+}
+
+static void ask_many(void *data)
+{
+    struct many *many = data;
+    for (int i = 0; i < MANY; i++) {
+        many->jobs[i] = (struct asked){
+            .job = {.number = i, .data = many}, .server = many->server, .worker = -2};
+        if (!store_write(many->store, insert_asked, on_one_of_many, &many->jobs[i]))
+            abort();
+    }
+    gate_pass(&many->asked);
+    gate_wait(&many->go);
+}
+
+static void test_many_answers_at_once(void **state)
+{
+    (void)state;
+    cvn_server *server = server_new(2);
+    struct store *store = store_with_items(server);
+    struct many *many = calloc(1, sizeof *many);
+    struct job job = {.number = MANY};
+    many->store = store;
+    many->server = server;
+    gate_open(&many->asked);
+    gate_open(&many->go);
+    gate_open(&many->all_told);
+    assert_int_equal(cvn_server_start(server), CVN_OK);
+    assert_int_equal(cvn_post(server, 1, ask_many, many), CVN_OK);
+    gate_wait(&many->asked);
+    assert_int_equal(write_now(store, insert_item, &job), STORE_OK); /* behind them all */
+    gate_pass(&many->go);
+    gate_wait(&many->all_told);
+    for (int i = 0; i < MANY; i++) {
+        assert_int_equal(many->jobs[i].job.result, STORE_OK);
+        assert_int_equal(many->jobs[i].worker, 1);
+        assert_string_equal(many->jobs[i].job.text, "in order");
+    }
+    cvn_server_stop(server);
+    cvn_server_wait(server);
+    store_close(store);
+    cvn_server_free(server);
+    gate_close(&many->asked);
+    gate_close(&many->go);
+    gate_close(&many->all_told);
+    free(many);
+}
+
 /* The workers end before the store has answered: store_close tells, once, on its own thread. */
 static void test_a_server_that_stops_before_the_answer(void **state)
 {
@@ -662,6 +731,7 @@ int main(void)
         TEST(test_the_queue_is_bounded),
         TEST(test_queries),
         TEST(test_answers_on_the_worker),
+        TEST(test_many_answers_at_once),
         TEST(test_a_server_that_stops_before_the_answer),
         TEST(test_close_follows_what_leads_on),
         TEST(test_close_without_start),

@@ -101,16 +101,23 @@ static void test_killed_in_the_middle(void **state)
 {
     (void)state;
     const int64_t counts[] = {1, 50, 700, 3000, 257, 1500};
-    int64_t first = 1, numbers[4];
+    int64_t first = 1, numbers[4], beside[4];
     directory_make();
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
         int64_t acknowledged = run_and_kill(first, counts[i]);
         assert_true(acknowledged - first + 1 >= counts[i]);
-        struct store *store = store_open(directory);
-        struct job job = {.data = numbers};
+        /* A command that only reads finds the same in what the process left behind. */
+        struct job job = {.data = beside};
+        struct store *store = store_open_readonly(directory);
         assert_non_null(store);
         assert_int_equal(store_run(store, read_numbers, &job), STORE_OK);
         store_close(store);
+        store = store_open(directory);
+        job.data = numbers;
+        assert_non_null(store);
+        assert_int_equal(store_run(store, read_numbers, &job), STORE_OK);
+        store_close(store);
+        assert_memory_equal(numbers, beside, sizeof numbers);
         assert_true(numbers[0] >= acknowledged);
         /* What was committed and not acknowledged any more is whole, too. */
         for (unsigned n = 1; n < 4; n++)

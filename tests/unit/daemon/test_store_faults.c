@@ -57,6 +57,36 @@ static void test_full_disk(void **state)
     store_close(store);
 }
 
+/* Nobody writes any more, because whoever asks for health sends them elsewhere: the store looks by itself. */
+static void test_recovery_without_jobs(void **state)
+{
+    (void)state;
+    struct store *store = store_with_items(NULL);
+    struct job count = {0};
+    struct gate gate;
+    for (int i = 0; i < 3; i++) {
+        struct job job = {.number = i};
+        faults_set(i == 1 ? FAULT_SYNC : FAULT_FULL, 0);
+        assert_int_equal(write_now(store, insert_item, &job), STORE_UNAVAILABLE);
+        /* What writes nothing does not count as a recovery. */
+        assert_int_equal(write_now(store, count_items, &count), STORE_OK);
+        assert_false(is_available(store));
+        log_await("the store works again connection=writer", &gate);
+        faults_set(FAULT_NONE, 0);
+        gate_wait(&gate);
+        gate_close(&gate);
+        assert_int_equal(write_now(store, insert_item, &job), STORE_OK);
+        assert_true(is_available(store));
+    }
+    faults_set(FAULT_READ, 0);
+    assert_int_equal(read_now(store, count_items, &count), STORE_UNAVAILABLE);
+    log_await("the store works again connection=reader", &gate);
+    faults_set(FAULT_NONE, 0);
+    gate_wait(&gate);
+    gate_close(&gate);
+    store_close(store);
+}
+
 static void test_no_sync(void **state)
 {
     (void)state;
@@ -397,6 +427,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(test_full_disk),
+        TEST(test_recovery_without_jobs),
         TEST(test_no_sync),
         TEST(test_no_reading),
         TEST(test_file_size_limit),

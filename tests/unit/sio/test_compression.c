@@ -102,6 +102,33 @@ static void test_emit(void **state)
     crowd_free(&crowd);
 }
 
+/* To one socket: by each of the ways, of which one may say so. */
+static void test_to_one(void **state)
+{
+    struct crowd crowd = crowd_new();
+    cvn_socket *socket;
+    char json[5000], packet[5000];
+    (void)state;
+    socket = crowd.root->locals[0].members[0];
+    make_event(3000, json, packet);
+    assert_int_equal(cvn_socket_emit(socket, "e", cvn_json(json)), CVN_OK);
+    assert_int_equal(cvn_socket_emit_volatile(socket, "e", cvn_json(json)), CVN_OK);
+    assert_int_equal(cvn_socket_emit_conflated(socket, "e", cvn_json(json), "k"), CVN_OK);
+    assert_int_equal(cvn_socket_emit_with(socket, "e", cvn_json(json), CVN_VOLATILE, NULL), CVN_OK);
+    for (int i = 0; i < 4; i++)
+        assert_frame(crowd.clients[0], 0xc1, cvn_str(packet));
+    for (unsigned flags = CVN_NO_COMPRESS; flags <= (CVN_NO_COMPRESS | CVN_VOLATILE); flags++)
+        assert_int_equal(cvn_socket_emit_with(socket, "e", cvn_json(json), flags, NULL), CVN_OK);
+    assert_int_equal(cvn_socket_emit_with(socket, "e", cvn_json("1"), CVN_NO_COMPRESS, "k"),
+                     CVN_OK);
+    assert_int_equal(cvn_socket_emit_with(socket, "e", cvn_json(json), CVN_NO_COMPRESS, "k"),
+                     CVN_OK); /* in the place of the one before */
+    for (int i = 0; i < 3; i++)
+        assert_frame(crowd.clients[0], 0x81, cvn_str(packet));
+    assert_int_equal(cvn_socket_emit_with(socket, "e", cvn_json(json), 0, ""), CVN_ERR_ARGUMENT);
+    crowd_free(&crowd);
+}
+
 static void test_binary(void **state)
 {
     struct crowd crowd = crowd_new();
@@ -189,9 +216,8 @@ static void test_once(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_emit),
-        cmocka_unit_test(test_binary),
-        cmocka_unit_test(test_conflated),
+        cmocka_unit_test(test_emit),   cmocka_unit_test(test_to_one),
+        cmocka_unit_test(test_binary), cmocka_unit_test(test_conflated),
         cmocka_unit_test(test_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -245,7 +245,9 @@ static void test_volatile(void **state)
     assert_int_equal(
         sio_encode_event(SLICE("/"), "a", NULL, with_bytes(PH(0), bytes, 1), &limits, &frames),
         CVN_OK);
-    sio_frames_set_volatile(&frames);
+    assert_int_equal(sio_frames_mark(&frames, CVN_LOCAL, SLICE("/"), NULL), CVN_OK);
+    assert_int_equal(frames.text->flags, 0);
+    assert_int_equal(sio_frames_mark(&frames, CVN_VOLATILE | CVN_LOCAL, SLICE("/"), NULL), CVN_OK);
     assert_int_equal(frames.text->flags, MESSAGE_VOLATILE);
     sio_frames_release(&frames);
 }
@@ -259,11 +261,45 @@ static void test_no_compress(void **state)
     assert_int_equal(sio_encode_event(SLICE("/"), "a", NULL, with_bytes(PH(0) "," PH(1), bytes, 2),
                                       &limits, &frames),
                      CVN_OK);
-    sio_frames_set_no_compress(&frames);
+    assert_int_equal(sio_frames_mark(&frames, CVN_NO_COMPRESS, SLICE("/"), NULL), CVN_OK);
     assert_int_equal(frames.text->flags, MESSAGE_NO_COMPRESS);
     for (size_t i = 0; i < 2; i++)
         assert_int_equal(frames.binaries[i]->flags, MESSAGE_BINARY | MESSAGE_NO_COMPRESS);
     sio_frames_release(&frames);
+}
+
+/* A key is its namespace's, and comes beside the flags; one that is none costs the packet. */
+static void test_key(void **state)
+{
+    char key[SIO_MAX_CONFLATE_KEY + 2];
+    const cvn_slice bytes[] = {SLICE("x")};
+    uint64_t keys[3];
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        struct sio_frames frames;
+        assert_int_equal(
+            sio_encode_event(SLICE("/"), "a", NULL, with_bytes(PH(0), bytes, 1), &limits, &frames),
+            CVN_OK);
+        assert_int_equal(sio_frames_mark(&frames, CVN_VOLATILE, i == 1 ? SLICE("/b") : SLICE("/"),
+                                         i == 2 ? "other" : "key"),
+                         CVN_OK);
+        assert_int_equal(frames.text->flags, MESSAGE_VOLATILE | MESSAGE_CONFLATE);
+        assert_int_equal(frames.text->followers, 1);
+        keys[i] = frames.text->key;
+        sio_frames_release(&frames);
+    }
+    assert_int_not_equal(keys[0], keys[1]);
+    assert_int_not_equal(keys[0], keys[2]);
+    memset(key, 'k', sizeof key);
+    for (size_t size = 0; size <= SIO_MAX_CONFLATE_KEY + 1; size += SIO_MAX_CONFLATE_KEY + 1) {
+        struct sio_frames frames;
+        key[size] = '\0';
+        assert_int_equal(sio_encode_event(SLICE("/"), "a", NULL, cvn_json(""), &limits, &frames),
+                         CVN_OK);
+        assert_int_equal(sio_frames_mark(&frames, 0, SLICE("/"), key), CVN_ERR_ARGUMENT);
+        assert_null(frames.text);
+        key[size] = 'k';
+    }
 }
 
 /* The text fills exactly the room that was asked for. */
@@ -383,6 +419,7 @@ int main(void)
         cmocka_unit_test(test_control),
         cmocka_unit_test(test_volatile),
         cmocka_unit_test(test_no_compress),
+        cmocka_unit_test(test_key),
         cmocka_unit_test(test_exact_size),
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_no_memory),

@@ -260,7 +260,7 @@ static void test_encode(void **state)
     assert_message(frames.text, SLICE("\x83\xa4type\2\xa3nsp\xa1/\xa4"
                                       "data\x91\xa2hi"));
     assert_int_equal(frames.binary_count, 0);
-    sio_frames_set_volatile(&frames);
+    assert_int_equal(sio_frames_mark(&frames, CVN_VOLATILE, SLICE("/"), NULL), CVN_OK);
     assert_int_equal(frames.text->flags, MESSAGE_BINARY | MESSAGE_VOLATILE);
     sio_frames_release(&frames);
     assert_null(frames.text);
