@@ -22,7 +22,8 @@ struct catalogue {
     bool has_items; /* of the map or list that is being written: a comma is due */
 };
 
-static const struct emit_descriptor own_emits[];
+#define OWN_EMITS 4 /* with the end */
+static const struct emit_descriptor own_emits[OWN_EMITS];
 
 /* --- Pieces --- */
 
@@ -331,7 +332,7 @@ static const struct field closed_fields[] = {
     FIELD_END,
 };
 
-static const struct emit_descriptor own_emits[] = {
+static const struct emit_descriptor own_emits[OWN_EMITS] = {
     {"error", "An event was refused whose sender asked for no acknowledgement.", error_fields,
      EVENT_MEMORY},
     {"auth_expiring", "The token is about to expire: answer with auth_refresh to stay connected.",
