@@ -21,8 +21,9 @@
 
 #define WAITING_HIGH                                                                               \
     131072 /* bytes of a body that wait for the application, beyond which its client is paused */
-#define BUFFER_SIZE 65536L /* libcurl's, each way */
-#define MAX_METHOD  32
+#define BUFFER_SIZE   32768L /* libcurl's, each way */
+#define TUNNEL_BUFFER 16384L /* the same of a tunnel: there may be many, for long */
+#define MAX_METHOD    32
 #define MAX_POOL_AGE                                                                               \
     1L /* seconds: applications close idle connections, and a request may cross that */
 #define RETRY_AFTER_MS 1000
@@ -526,8 +527,8 @@ static bool make_request(struct proxy_exchange *exchange, struct request_head *h
     SET(CURLOPT_MAXAGE_CONN, MAX_POOL_AGE);
     SET(CURLOPT_FRESH_CONNECT, needs_new_connection(exchange) ? 1L : 0L);
     SET(CURLOPT_FORBID_REUSE, exchange->is_upgrade ? 1L : 0L); /* libcurl would keep a tunnel */
-    SET(CURLOPT_BUFFERSIZE, BUFFER_SIZE);
-    SET(CURLOPT_UPLOAD_BUFFERSIZE, BUFFER_SIZE);
+    SET(CURLOPT_BUFFERSIZE, exchange->is_upgrade ? TUNNEL_BUFFER : BUFFER_SIZE);
+    SET(CURLOPT_UPLOAD_BUFFERSIZE, exchange->is_upgrade ? TUNNEL_BUFFER : BUFFER_SIZE);
     SET(CURLOPT_READFUNCTION, on_read);
     SET(CURLOPT_READDATA, exchange);
     SET(CURLOPT_WRITEFUNCTION, on_write);
@@ -543,7 +544,8 @@ static bool make_request(struct proxy_exchange *exchange, struct request_head *h
 
 /* --- Taking a request --- */
 
-static struct proxy_exchange *exchange_new(struct proxy_worker *worker, cvn_http_request *client)
+static struct proxy_exchange *exchange_new(struct proxy_worker *worker, cvn_http_request *client,
+                                           const struct request_head *head)
 {
     struct proxy_exchange *exchange = calloc(1, sizeof *exchange);
     if (exchange == NULL)
@@ -556,7 +558,8 @@ static struct proxy_exchange *exchange_new(struct proxy_worker *worker, cvn_http
     if (exchange->next != NULL)
         exchange->next->place = &exchange->next;
     worker->exchanges = exchange;
-    exchange->is_upgrade = cvn_http_wants_upgrade(client) && cvn_http_length(client) == 0;
+    exchange->is_upgrade = cvn_http_wants_upgrade(client) && cvn_http_length(client) == 0 &&
+                           proxy_fields_may_upgrade(head->fields, head->count);
     correlation_id_take(cvn_http_header(client, "x-request-id"), exchange->request_id);
     exchange->easy = curl_easy_init();
     exchange->answer = calloc(1, sizeof *exchange->answer);
@@ -607,7 +610,7 @@ void proxy_exchange_begin(struct proxy_worker *worker, cvn_http_request *client)
         head.count++;
     if (refuse_at_once(worker->proxy, client, &head))
         return;
-    struct proxy_exchange *exchange = exchange_new(worker, client);
+    struct proxy_exchange *exchange = exchange_new(worker, client, &head);
     if (exchange != NULL && make_request(exchange, &head) &&
         outgoing_loop_add(worker->outgoing, exchange->easy, on_done, exchange) &&
         cvn_http_stream(client, &client_events, exchange)) {

@@ -237,6 +237,31 @@ bool proxy_fields_forward(const struct proxy_field *fields, size_t count,
            put(cvn_str("X-Request-ID"), cvn_str(hop->request_id), data);
 }
 
+/* "h2c", "HTTP/2.0", "TLS/1.0" */
+static bool is_http(cvn_slice protocol)
+{
+    static const char *const beginnings[] = {"h2", "h3", "http", "tls"};
+    for (size_t i = 0; i < sizeof beginnings / sizeof *beginnings; i++) {
+        size_t size = strlen(beginnings[i]);
+        if (protocol.size >= size && is_name((cvn_slice){protocol.data, size}, beginnings[i]))
+            return true;
+    }
+    return false;
+}
+
+bool proxy_fields_may_upgrade(const struct proxy_field *fields, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        cvn_slice rest = fields[i].value, protocol;
+        if (!is_name(fields[i].name, "upgrade"))
+            continue;
+        while (next_element(&rest, &protocol))
+            if (is_http(protocol))
+                return false;
+    }
+    return true;
+}
+
 bool proxy_fields_is_loop(const struct proxy_field *fields, size_t count, const char *via)
 {
     size_t size = strlen(via);

@@ -35,6 +35,10 @@ typedef bool (*proxy_put_fn)(cvn_slice name, cvn_slice value, void *data);
 bool proxy_fields_forward(const struct proxy_field *fields, size_t count,
                           const struct proxy_hop *hop, proxy_put_fn put, void *data);
 
+/* Whether the protocols that `Upgrade` names may be changed over to: WebSocket and whatever else, but not another HTTP, under which requests and
+ * fields would reach the application that nobody here has seen. */
+bool proxy_fields_may_upgrade(const struct proxy_field *fields, size_t count);
+
 /* Whether a Via field names `via`: the request has come round in a circle. */
 bool proxy_fields_is_loop(const struct proxy_field *fields, size_t count, const char *via);
 

@@ -270,6 +270,27 @@ test("behind nginx and HAProxy, and alone", async (t) => {
   });
 });
 
+test("limits are the client's, when the proxy is believed", async (t) => {
+  const path = folder(t);
+  const certificate = certificates(path);
+  const handshake = (tls, localAddress) => get(tls, certificate.ca, "/socket.io/?EIO=4&transport=polling", { localAddress }).then(({ status }) => status);
+  const strict = ["--limits-connections-per-ip", "2/h", "--server-drain-time", "0s"];
+  const [believing, doubting] = [
+    await startDaemon(t, join(path, "believing"), [...strict, "--server-trusted-proxies", "127.0.0.1"]),
+    await startDaemon(t, join(path, "doubting"), strict),
+  ];
+  const seen = {};
+  for (const [name, server] of Object.entries({ believing, doubting })) {
+    mkdirSync(join(path, `${name}-nginx`));
+    const { tls } = await front.nginx(t, join(path, `${name}-nginx`), certificate, server.port);
+    let count = 0;
+    while (count < 10 && (await handshake(tls, "127.0.0.2")) === 200) count++;
+    assert.ok(count > 0 && count < 10);
+    seen[name] = await handshake(tls, "127.0.0.3"); // somebody else
+  }
+  assert.deepEqual(seen, { believing: 200, doubting: 429 });
+});
+
 test("timeouts of the recipes outlast the server's silence", () => {
   const longest = 25 + 20; // server.ping_interval and server.ping_timeout
   for (const [name, pattern, count] of [

@@ -261,6 +261,25 @@ test("bodies that are too large", async (t) => {
   assert.equal((await ask(`${server.url}/upload`, { method: "POST", body: "z".repeat(99_999) })).status, 200);
 });
 
+test("an upstream under TLS whose certificate nobody vouches for", async (t) => {
+  const path = folder(t);
+  const [key, cert] = [join(path, "key.pem"), join(path, "cert.pem")];
+  execFileSync("openssl", ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", cert, "-days", "1", "-subj", "/CN=localhost"], {
+    stdio: "ignore",
+  });
+  let asked = 0;
+  const app = https.createServer({ key: readFileSync(key), cert: readFileSync(cert) }, (_, response) => {
+    asked++;
+    response.end("secret");
+  });
+  await new Promise((resolve) => app.listen(0, "127.0.0.1", resolve));
+  t.after(() => app.close());
+  const server = await startProxy(t, `https://127.0.0.1:${app.address().port}`);
+  assert.equal((await ask(`${server.url}/`)).status, 502);
+  assert.equal(asked, 0);
+  assert.match(server.output, /certificate|SSL/);
+});
+
 test("an upstream that is the server itself", async (t) => {
   const port = await freePort();
   const server = await startProxy(t, `http://127.0.0.1:${port}`, ["--port", String(port)]);
@@ -374,6 +393,12 @@ test("raw bytes of any protocol", async (t) => {
   const all = await tcp.until(/early late$/);
   assert.match(all, /^HTTP\/1\.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: raw\r\nX-Raw: yes\r\n\r\nhelloearly late$/);
   tcp.destroy();
+  // Nobody changes over to an HTTP in which we see nothing.
+  const h2c = await Tcp.connect(server.port);
+  await h2c.write("GET /headers HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings, close\r\nUpgrade: h2c\r\nHTTP2-Settings: x\r\n\r\n");
+  const plain = await h2c.end();
+  assert.match(plain, /^HTTP\/1\.1 200 /);
+  assert.doesNotMatch(plain, /h2c|http2-settings/i);
   // An answer that is no change of protocol ends the matter: nothing behind it passes unseen.
   const refused = await Tcp.connect(server.port);
   await refused.write("GET /json/up HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: other\r\n\r\nGET /none HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
@@ -384,11 +409,12 @@ test("an end in the midst of it", async (t) => {
   const { app, server } = await both(t);
   const socket = new WebSocket(`ws://127.0.0.1:${server.port}/ws/echo`);
   await once(socket, "open");
-  const held = ask(`${server.url}/held`).catch((failure) => failure);
+  const held = ask(`${server.url}/held`);
   await app.told("held");
   const closed = once(socket, "close");
   server.signal("SIGTERM");
+  app.held[0].end("after all");
   assert.deepEqual(await server.exit(), { code: 0, signal: null });
   await closed;
-  assert.ok((await held) instanceof Error);
+  assert.equal((await held).body, "after all"); // what is owed is waited for
 });

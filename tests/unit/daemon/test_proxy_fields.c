@@ -98,6 +98,27 @@ static void test_upgrade(void **state)
         "Sec-WebSocket-Key=k|Sec-WebSocket-Version=13|Connection=Upgrade|Upgrade=websocket|" OWN);
 }
 
+/* Another HTTP is no protocol to change over to: what is asked under it nobody would see. */
+static void test_protocols(void **state)
+{
+    static const struct {
+        const char *fields;
+        bool may;
+    } cases[] = {{"Upgrade: websocket\n", true},
+                 {"Upgrade: raw/1, tea\n", true},
+                 {"Upgrade: h2c\n", false},
+                 {"Upgrade: websocket, H2C\n", false},
+                 {"Upgrade: websocket\nupgrade: HTTP/2.0\n", false},
+                 {"Upgrade: TLS/1.0\n", false},
+                 {"Upgrade: h\n", true},
+                 {"X: h2c\n", true}};
+    struct proxy_field fields[PROXY_MAX_FIELDS];
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_int_equal(proxy_fields_may_upgrade(fields, parse(cases[i].fields, fields)),
+                         cases[i].may);
+}
+
 /* Nothing that an untrusted client says of others comes through, in no spelling. */
 static void test_untrusted(void **state)
 {
@@ -184,7 +205,7 @@ int main(void)
         cmocka_unit_test(test_plain),   cmocka_unit_test(test_hop_by_hop),
         cmocka_unit_test(test_upgrade), cmocka_unit_test(test_untrusted),
         cmocka_unit_test(test_trusted), cmocka_unit_test(test_via),
-        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_limits),  cmocka_unit_test(test_protocols),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
