@@ -54,6 +54,8 @@ void cvn_server_stats(const cvn_server *server, cvn_stats *ret)
     sio_server_count(&server->sio, &events);
     ret->turned_away = events.refused;
     ret->events_in = events.events_in;
+    ret->bytes_in = events.bytes_in;
+    ret->bytes_out = events.bytes_out;
     ret->events_out = events.events_out;
     ret->dropped = events.dropped;
     ret->conflated = events.conflated;

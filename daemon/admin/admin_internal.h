@@ -131,10 +131,6 @@ struct admin_worker {
     atomic_bool has_missed;   /* a batch for it was lost for want of memory; set by the others */
 };
 
-struct admin_totals {
-    uint64_t connections, disconnections, packets_in, packets_out, bytes_in, bytes_out;
-};
-
 struct admin {
     cvn_server *server;
     cvn_namespace *nsp;
@@ -149,10 +145,10 @@ struct admin {
     struct static_files *pages;
     atomic_uint last_sync;
     pthread_mutex_t lock;
-    unsigned watchers;          /* with the lock */
-    struct admin_post *posts;   /* on their way, with the lock */
-    struct admin_totals totals; /* at the last server_stats; on worker 0 */
-    int64_t stats_due_ms;       /* on worker 0 */
+    unsigned watchers;        /* with the lock */
+    struct admin_post *posts; /* on their way, with the lock */
+    cvn_stats totals;         /* at the last server_stats; on worker 0 */
+    int64_t stats_due_ms;     /* on worker 0 */
     unsigned worker_count;
     struct admin_worker workers[];
 };

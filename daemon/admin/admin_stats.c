@@ -14,72 +14,59 @@
 struct listing {
     cvn_text *text;
     unsigned count;
-    struct admin_totals totals;
 };
 
-static void add_namespace(cvn_namespace *nsp, void *data)
+static void list_namespace(cvn_namespace *nsp, void *data)
 {
     struct listing *listing = data;
     cvn_namespace_counters counters;
-    cvn_namespace_stats(nsp, &counters);
-    listing->totals.packets_in += counters.events_in;
-    listing->totals.packets_out += counters.events_out;
-    listing->totals.bytes_in += counters.bytes_in;
-    listing->totals.bytes_out += counters.bytes_out;
-    if (listing->text == NULL || listing->count == MAX_NAMESPACES)
+    if (listing->count == MAX_NAMESPACES)
         return;
+    cvn_namespace_stats(nsp, &counters);
     cvn_text_append(listing->text, listing->count++ > 0 ? ",{\"name\":" : "{\"name\":");
     cvn_text_append_json_string(listing->text, cvn_str(cvn_namespace_name(nsp)));
     cvn_text_printf(listing->text, ",\"socketsCount\":%llu}", (unsigned long long)counters.sockets);
 }
 
-/* Everything since the server's start. Lists the namespaces when `text` is there. */
-static struct admin_totals count(struct admin *admin, cvn_text *text, cvn_stats *ret_stats)
-{
-    struct listing listing = {.text = text};
-    cvn_server_stats(admin->server, ret_stats);
-    cvn_each_namespace(admin->server, add_namespace, &listing);
-    listing.totals.connections = ret_stats->connections_total;
-    listing.totals.disconnections = ret_stats->connections_total - ret_stats->connections;
-    return listing.totals;
-}
-
 void admin_stats_begin(struct admin *admin)
 {
-    cvn_stats stats;
-    admin->totals = count(admin, NULL, &stats);
+    cvn_server_stats(admin->server, &admin->totals);
     admin->stats_due_ms = 0;
 }
 
-struct aggregate {
-    const char *type;
-    uint64_t now, before;
+/* --- What has happened since the last time --- */
+
+struct changes {
+    cvn_text *text;
+    int64_t second; /* milliseconds, whole seconds */
+    bool is_first;
 };
 
-static void append_aggregates(cvn_text *text, const struct admin_totals *now,
-                              const struct admin_totals *before)
+static void append_change(struct changes *changes, const char *type, const char *reason,
+                          uint64_t now, uint64_t before)
 {
-    const struct aggregate aggregates[] = {
-        {"rawConnection", now->connections, before->connections},
-        {"rawDisconnection", now->disconnections, before->disconnections},
-        {"packetsIn", now->packets_in, before->packets_in},
-        {"packetsOut", now->packets_out, before->packets_out},
-        {"bytesIn", now->bytes_in, before->bytes_in},
-        {"bytesOut", now->bytes_out, before->bytes_out},
-    };
-    int64_t second = admin_wall_ms() / 1000 * 1000;
-    bool is_first = true;
-    cvn_text_append(text, ",\"aggregatedEvents\":[");
-    for (size_t i = 0; i < sizeof aggregates / sizeof *aggregates; i++) {
-        /* Children of dynamic namespaces take their numbers with them. */
-        if (aggregates[i].now <= aggregates[i].before)
-            continue;
-        cvn_text_printf(text, "%s{\"timestamp\":%" PRId64 ",\"type\":\"%s\",\"count\":%llu}",
-                        is_first ? "" : ",", second, aggregates[i].type,
-                        (unsigned long long)(aggregates[i].now - aggregates[i].before));
-        is_first = false;
-    }
-    cvn_text_append(text, "]");
+    if (now <= before)
+        return;
+    cvn_text_printf(changes->text, "%s{\"timestamp\":%" PRId64 ",\"type\":\"%s\"",
+                    changes->is_first ? "" : ",", changes->second, type);
+    if (reason != NULL)
+        cvn_text_printf(changes->text, ",\"subType\":\"%s\"", reason);
+    cvn_text_printf(changes->text, ",\"count\":%llu}", (unsigned long long)(now - before));
+    changes->is_first = false;
+}
+
+static void append_changes(cvn_text *text, const cvn_stats *now, const cvn_stats *before)
+{
+    struct changes changes = {text, admin_wall_ms() / 1000 * 1000, true};
+    append_change(&changes, "rawConnection", NULL, now->connections_total,
+                  before->connections_total);
+    for (unsigned i = 0; i < CVN_CLOSE_REASONS; i++)
+        append_change(&changes, "rawDisconnection", cvn_close_reason_text((enum cvn_close_reason)i),
+                      now->closed[i], before->closed[i]);
+    append_change(&changes, "packetsIn", NULL, now->events_in, before->events_in);
+    append_change(&changes, "packetsOut", NULL, now->events_out, before->events_out);
+    append_change(&changes, "bytesIn", NULL, now->bytes_in, before->bytes_in);
+    append_change(&changes, "bytesOut", NULL, now->bytes_out, before->bytes_out);
 }
 
 struct admin_batch *admin_stats_take(struct admin *admin)
@@ -89,19 +76,21 @@ struct admin_batch *admin_stats_take(struct admin *admin)
     if (batch == NULL)
         return NULL;
     cvn_text *text = batch->text;
+    struct listing listing = {text, 0};
+    cvn_server_stats(admin->server, &stats);
     cvn_text_append(text, "{\"serverId\":");
     cvn_text_append_json_string(text, cvn_str(admin->server_id));
     cvn_text_append(text, ",\"hostname\":");
     cvn_text_append_json_string(text, cvn_str(admin->hostname));
     cvn_text_printf(text, ",\"pid\":%ld,\"uptime\":%.3f", (long)getpid(),
                     (double)(admin_now_ms() - admin->started_ms) / 1000);
-    cvn_text_append(text, ",\"namespaces\":[");
-    struct admin_totals totals = count(admin, text, &stats);
-    cvn_text_printf(text, "],\"clientsCount\":%zu,\"pollingClientsCount\":%zu", stats.connections,
-                    stats.polling);
-    append_aggregates(text, &totals, &admin->totals);
-    cvn_text_append(text, "}");
-    admin->totals = totals;
+    cvn_text_printf(text, ",\"clientsCount\":%zu,\"pollingClientsCount\":%zu,\"namespaces\":[",
+                    stats.connections, stats.polling);
+    cvn_each_namespace(admin->server, list_namespace, &listing);
+    cvn_text_append(text, "],\"aggregatedEvents\":[");
+    append_changes(text, &stats, &admin->totals);
+    cvn_text_append(text, "]}");
+    admin->totals = stats;
     if (!admin_batch_add(batch, ADMIN_SERVER_STATS, 0, 0)) {
         admin_batch_unref(batch);
         return NULL;

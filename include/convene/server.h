@@ -313,6 +313,8 @@ typedef struct cvn_stats {
     uint64_t events_out;            /**< to clients: an emit to ten sockets counts ten times */
     uint64_t dropped;               /**< volatile events that a client could not take */
     uint64_t conflated;             /**< events that newer ones of their key took the place of */
+    uint64_t bytes_in;              /**< of packets from clients, as cvn_socket_counters counts */
+    uint64_t bytes_out;             /**< of packets to clients, likewise */
     uint64_t refused[CVN_REFUSALS]; /**< requests without a session, by enum cvn_refusal */
     uint64_t closed[CVN_CLOSE_REASONS]; /**< sessions, by enum cvn_close_reason */
 } cvn_stats;

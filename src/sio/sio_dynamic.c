@@ -321,6 +321,8 @@ void sio_dynamic_count(const struct sio_server *server, cvn_namespace_counters *
     sum->events_out += dynamic->gone.events_out;
     sum->dropped += dynamic->gone.dropped;
     sum->conflated += dynamic->gone.conflated;
+    sum->bytes_in += dynamic->gone.bytes_in;
+    sum->bytes_out += dynamic->gone.bytes_out;
     while ((child = map_next(&dynamic->children, &cursor)) != NULL)
         sio_namespace_add_counters(child, sum);
     pthread_mutex_unlock(&dynamic->mutex);

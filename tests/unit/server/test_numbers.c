@@ -144,6 +144,11 @@ static void test_events(void **state)
     assert_ws_silent(chat);
     cvn_stats stats = stats_of(server);
     assert_int_equal(stats.events_in, 5);
+    uint64_t bytes_in = 3 * strlen("2[\"echo\",1]") + strlen("2/chat,[\"unheard\"]") +
+                        strlen("2/room-1,[\"echo\",2]");
+    uint64_t bytes_out = stats.bytes_out;
+    assert_int_equal(stats.bytes_in, bytes_in);
+    assert_true(bytes_out > 3 * strlen("42[\"echo\",1]"));
     assert_int_equal(stats.events_out, 4);
     assert_int_equal(stats.websocket, 3);
     assert_int_equal(stats.polling, 0);
@@ -163,6 +168,8 @@ static void test_events(void **state)
     stats = stats_of(server);
     assert_null(cvn_find_namespace(server, "/room-1"));
     assert_int_equal(stats.events_in, 8);
+    assert_true(stats.bytes_in >= bytes_in + 3 * strlen("2/room-2,[\"echo\"]"));
+    assert_true(stats.bytes_out >= bytes_out + 3 * strlen("42/room-2,[\"echo\"]"));
     assert_int_equal(stats.events_out, 7);
     assert_int_equal(stats.turned_away, 1);
     assert_int_equal(stats.sockets, 2);
