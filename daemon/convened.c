@@ -7,6 +7,7 @@
 #include "access/access_members.h"
 #include "access/access_proxies.h"
 #include "access/access_revocations.h"
+#include "access/access_webhook.h"
 #include "convened_options.h"
 #include "event/catalogue.h"
 #include "admin/admin.h"
@@ -44,6 +45,7 @@ struct convened {
     struct auth *auth;
     struct access_members *members;
     struct access_revocations *revocations;
+    struct access_webhook *webhook; /* NULL without access.webhook_url */
     struct access_guard *guard;
     struct frame *frame;
     struct router *router;
@@ -197,7 +199,13 @@ static bool make_access(struct convened *convened)
 {
     convened->revocations = access_revocations_new(convened->store, convened->auth);
     convened->members = access_members_new(convened->store);
-    convened->guard = access_guard_new(convened->config, convened->members, NULL);
+    if (convened->config->access.webhook_url != NULL) {
+        convened->webhook =
+            access_webhook_new(convened->config, convened->server, convened->outgoing);
+        if (convened->webhook == NULL)
+            return false;
+    }
+    convened->guard = access_guard_new(convened->config, convened->members, convened->webhook);
     return convened->revocations != NULL && convened->members != NULL && convened->guard != NULL;
 }
 
@@ -302,6 +310,7 @@ static void take_apart(struct convened *convened)
     router_free(convened->router);
     frame_free(convened->frame);
     access_guard_free(convened->guard);
+    access_webhook_free(convened->webhook);
     access_revocations_free(convened->revocations);
     access_members_free(convened->members);
     auth_free(convened->auth);

@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define PERMISSION_SIZE 32
+#define PERMISSION_SIZE 33 /* the longest of the judges has 32 bytes */
 
 /* One room of one namespace, while it has members. */
 struct tally {
