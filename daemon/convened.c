@@ -14,6 +14,7 @@
 #include "event/frame.h"
 #include "http/proxy.h"
 #include "http/rest.h"
+#include "http/rest_admin.h"
 #include "http/router.h"
 #include "http/static_files.h"
 #include "modules/demo_chat.h"
@@ -50,6 +51,7 @@ struct convened {
     struct frame *frame;
     struct router *router;
     struct rest *rest;
+    struct rest_admin *rest_admin;
     struct proxy *proxy;        /* NULL without upstream.url */
     struct admin *admin;        /* NULL unless it is enabled */
     struct static_files *files; /* NULL without --dev */
@@ -245,6 +247,18 @@ static bool make_http(struct convened *convened)
     if (convened->rest == NULL ||
         !router_add(convened->router, routes, sizeof routes / sizeof *routes, convened))
         return false;
+    const struct rest_admin_parts admin_parts = {
+        .server = convened->server,
+        .router = convened->router,
+        .frame = convened->frame,
+        .members = convened->members,
+        .revocations = convened->revocations,
+        .audit = convened->audit,
+        .drain = supervisor_drain,
+    };
+    convened->rest_admin = rest_admin_new(&admin_parts);
+    if (convened->rest_admin == NULL)
+        return false;
     cvn_on_http(convened->server, router_serve, convened->router);
     cvn_on_http_head(convened->server, router_serve_head, convened->router);
     return true;
@@ -306,6 +320,7 @@ static void take_apart(struct convened *convened)
     static_files_free(convened->files);
     admin_free(convened->admin);
     proxy_free(convened->proxy);
+    rest_admin_free(convened->rest_admin);
     rest_free(convened->rest);
     router_free(convened->router);
     frame_free(convened->frame);
