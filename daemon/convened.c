@@ -7,12 +7,14 @@
 #include "access/access_members.h"
 #include "access/access_proxies.h"
 #include "access/access_revocations.h"
+#include "access/access_webhook.h"
 #include "convened_options.h"
 #include "event/catalogue.h"
 #include "admin/admin.h"
 #include "event/frame.h"
 #include "http/proxy.h"
 #include "http/rest.h"
+#include "http/rest_admin.h"
 #include "http/router.h"
 #include "http/static_files.h"
 #include "modules/demo_chat.h"
@@ -44,10 +46,12 @@ struct convened {
     struct auth *auth;
     struct access_members *members;
     struct access_revocations *revocations;
+    struct access_webhook *webhook; /* NULL without access.webhook_url */
     struct access_guard *guard;
     struct frame *frame;
     struct router *router;
     struct rest *rest;
+    struct rest_admin *rest_admin;
     struct proxy *proxy;        /* NULL without upstream.url */
     struct admin *admin;        /* NULL unless it is enabled */
     struct static_files *files; /* NULL without --dev */
@@ -197,7 +201,13 @@ static bool make_access(struct convened *convened)
 {
     convened->revocations = access_revocations_new(convened->store, convened->auth);
     convened->members = access_members_new(convened->store);
-    convened->guard = access_guard_new(convened->config, convened->members, NULL);
+    if (convened->config->access.webhook_url != NULL) {
+        convened->webhook =
+            access_webhook_new(convened->config, convened->server, convened->outgoing);
+        if (convened->webhook == NULL)
+            return false;
+    }
+    convened->guard = access_guard_new(convened->config, convened->members, convened->webhook);
     return convened->revocations != NULL && convened->members != NULL && convened->guard != NULL;
 }
 
@@ -236,6 +246,18 @@ static bool make_http(struct convened *convened)
     convened->rest = rest_new(&parts);
     if (convened->rest == NULL ||
         !router_add(convened->router, routes, sizeof routes / sizeof *routes, convened))
+        return false;
+    const struct rest_admin_parts admin_parts = {
+        .server = convened->server,
+        .router = convened->router,
+        .frame = convened->frame,
+        .members = convened->members,
+        .revocations = convened->revocations,
+        .audit = convened->audit,
+        .drain = supervisor_drain,
+    };
+    convened->rest_admin = rest_admin_new(&admin_parts);
+    if (convened->rest_admin == NULL)
         return false;
     cvn_on_http(convened->server, router_serve, convened->router);
     cvn_on_http_head(convened->server, router_serve_head, convened->router);
@@ -298,10 +320,12 @@ static void take_apart(struct convened *convened)
     static_files_free(convened->files);
     admin_free(convened->admin);
     proxy_free(convened->proxy);
+    rest_admin_free(convened->rest_admin);
     rest_free(convened->rest);
     router_free(convened->router);
     frame_free(convened->frame);
     access_guard_free(convened->guard);
+    access_webhook_free(convened->webhook);
     access_revocations_free(convened->revocations);
     access_members_free(convened->members);
     auth_free(convened->auth);

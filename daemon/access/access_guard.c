@@ -1,6 +1,7 @@
 /* See access_guard.h. What claims say is decided here; the others are asked. On a worker. */
 #include "access/access_guard.h"
 #include "access/access_members.h"
+#include "access/access_webhook.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -119,7 +120,7 @@ void access_guard_ask(struct access_guard *guard, struct principal *principal,
             access_members_ask(guard->members, principal, kind, id, fn, data);
         break;
     case CONFIG_GUARD_WEBHOOK:
-        fn(GUARD_UNAVAILABLE, "", data);
+        access_webhook_ask(guard->webhook, principal, kind, id, fn, data);
         break;
     }
 }

@@ -38,9 +38,10 @@ struct frame *frame_new(const struct frame_parts *parts)
     frame->parts = *parts;
     frame->limits = access_limits_new();
     frame->addresses = subjects_new(ADDRESS_BUCKETS, MAX_IDLE_SUBJECTS);
-    frame->rooms = frame->limits != NULL ? rooms_new() : NULL;
+    frame->rooms = rooms_new();
+    frame->checks = checks_new(frame);
     if (frame->limits == NULL || frame->addresses == NULL || frame->rooms == NULL ||
-        !register_metrics(frame)) {
+        frame->checks == NULL || !register_metrics(frame)) {
         log_entry(LOG_ERROR, "out of memory", LOG_END);
         frame_free(frame);
         return NULL;
@@ -58,6 +59,7 @@ void frame_free(struct frame *frame)
             frame->modules[i].module->stop(frame->modules[i].state);
     for (size_t i = 0; i < frame->namespace_count; i++)
         path_unregister_all(&frame->namespaces[i]);
+    checks_free(frame->checks);
     rooms_free(frame->rooms);
     subjects_free(frame->users);
     subjects_free(frame->addresses);
@@ -177,7 +179,10 @@ static void disconnect_room(struct frame *frame, const char *room)
 {
     for (size_t i = 0; i < frame->namespace_count; i++) {
         const cvn_target target = {.nsp = frame->namespaces[i].nsp, .rooms = {room}};
-        cvn_sockets_disconnect(&target, false);
+        enum cvn_error error = cvn_sockets_disconnect(&target, false);
+        if (error != CVN_OK && error != CVN_ERR_STATE)
+            log_entry(LOG_ERROR, "sockets could not be disconnected", LOG_TEXT("room", room),
+                      LOG_TEXT("why", cvn_strerror(error)), LOG_END);
     }
 }
 
@@ -193,6 +198,11 @@ void frame_disconnect_token(struct frame *frame, const char *jti)
     char room[PRINCIPAL_MAX_ID + 8];
     snprintf(room, sizeof room, "jti:%s", jti);
     disconnect_room(frame, room);
+}
+
+void frame_disconnect_socket(struct frame *frame, const char *socket_id)
+{
+    disconnect_room(frame, socket_id); /* every socket is in the room of its own id */
 }
 
 bool frame_allow(struct frame *frame, cvn_http_request *request, uint32_t *ret_retry_ms)

@@ -47,6 +47,15 @@ bool frame_is_draining(const struct frame *frame);
 void frame_disconnect_user(struct frame *frame, const char *user_id);
 void frame_disconnect_token(struct frame *frame, const char *jti);
 
+/* Ends a socket, by its id, in whatever namespace of the frame it is. */
+void frame_disconnect_socket(struct frame *frame, const char *socket_id);
+
+/* Who decides about joins has changed its mind about a user (about whoever is in a room, "board:42"): their rooms are asked for again on all workers, and
+ * left with the event room_closed where the answer is no. Joins that are being asked for now are asked for once more. After the change can be seen by who asks. False:
+ * memory, said to the log. Any thread. */
+bool frame_check_user(struct frame *frame, const char *user_id);
+bool frame_check_room(struct frame *frame, const char *room);
+
 /* The state of a module that was added, by its name; NULL: none. */
 void *frame_module_state(const struct frame *frame, const char *name);
 /* Walks the modules from index 0; NULL at the end. */

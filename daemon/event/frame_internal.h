@@ -59,6 +59,7 @@ struct frame {
     atomic_size_t connections;
     struct metric *events, *event_seconds, *refused, *members, *limited;
     struct rooms *rooms;
+    struct checks *checks;
 };
 
 /* What the members of one connection share; its data in the library, freed with it. On the connection's worker. */
@@ -117,6 +118,12 @@ void member_audit(struct member *member, const char *action, const char *subject
 extern const struct event_descriptor expiry_events[];
 void expiry_start(struct member *member);
 void expiry_stop(struct member *member);
+
+/* check.c: rooms that are asked for again because somebody's rights have changed. */
+struct checks *checks_new(struct frame *frame); /* NULL: no memory */
+void checks_free(struct checks *checks);        /* when no worker runs; NULL is accepted */
+/* How often something has changed: an answer that was on its way meanwhile may be an old one. Any thread. */
+unsigned checks_count(const struct checks *checks);
 
 /* path.c */
 bool path_register(struct frame_nsp *nsp, struct frame_module *module,

@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define PERMISSION_SIZE 32
+#define PERMISSION_SIZE 33 /* the longest of the judges has 32 bytes */
 
 /* One room of one namespace, while it has members. */
 struct tally {
@@ -248,14 +248,19 @@ struct joining {
     struct call *call;
     enum resource_kind kind;
     char *id;
+    unsigned checks; /* the frame's when the guard was asked */
     rooms_joined_fn joined;
     void *data;
 };
 
+/* Whoever knocks at another tenant's wall is worth an entry of its own. */
 static void refuse_join(struct joining *joining, const char *name, enum call_error error,
                         const char *message, uint32_t retry_ms)
 {
-    member_audit(call_member(joining->call), "join_refused", name, call_error_code(error));
+    bool is_wall = error == CALL_FORBIDDEN &&
+                   (joining->kind == RESOURCE_ORG || joining->kind == RESOURCE_DIVISION);
+    member_audit(call_member(joining->call), is_wall ? "scope_violation" : "join_refused", name,
+                 call_error_code(error));
     call_fail_later(joining->call, error, message, retry_ms);
 }
 
@@ -289,10 +294,24 @@ static void join_allowed(struct joining *joining, const char *permission)
     free(room);
 }
 
+static void on_guard(enum guard_answer answer, const char *permission, void *data);
+
+static void ask_guard(struct joining *joining)
+{
+    struct member *member = call_member(joining->call);
+    joining->checks = checks_count(member->frame->checks);
+    access_guard_ask(member->frame->parts.guard, member->principal, joining->kind, joining->id,
+                     on_guard, joining);
+}
+
 static void on_guard(enum guard_answer answer, const char *permission, void *data)
 {
     struct joining *joining = data;
     struct member *member = call_member(joining->call);
+    if (answer == GUARD_ALLOWED && joining->checks != checks_count(member->frame->checks)) {
+        ask_guard(joining); /* somebody's rights have changed since: this may be an old yes */
+        return;
+    }
     char name[FIELD_ID_MAX * 2 + 32];
     snprintf(name, sizeof name, "%s:%s", resource_name(joining->kind), joining->id);
     const struct room *already = rooms_find(
@@ -329,8 +348,9 @@ void rooms_join(struct call *call, enum resource_kind kind, const char *id, room
         call_fail_later(call, CALL_UNAVAILABLE, "out of memory", 1000);
         return;
     }
-    *joining = (struct joining){call, kind, copy, joined, data};
-    access_guard_ask(member->frame->parts.guard, member->principal, kind, id, on_guard, joining);
+    *joining =
+        (struct joining){.call = call, .kind = kind, .id = copy, .joined = joined, .data = data};
+    ask_guard(joining);
 }
 
 /* --- For the frame --- */
