@@ -74,17 +74,6 @@ static bool on_allow(cvn_http_request *request, const char **ret_message, void *
     return false;
 }
 
-/* Before a request's body has come: what no route and no file of ours knows is the application's behind us. */
-static bool on_http_head(cvn_http_request *request, void *data)
-{
-    const struct convened *convened = data;
-    if (router_knows(convened->router, request))
-        return false;
-    return (convened->admin != NULL && admin_serve(request, convened->admin)) ||
-           (convened->files != NULL && static_files_serve(convened->files, request)) ||
-           proxy_serve(request, convened->proxy);
-}
-
 static bool on_static_file(cvn_http_request *request, void *data)
 {
     return static_files_serve(data, request);
@@ -249,6 +238,7 @@ static bool make_http(struct convened *convened)
         !router_add(convened->router, routes, sizeof routes / sizeof *routes, convened))
         return false;
     cvn_on_http(convened->server, router_serve, convened->router);
+    cvn_on_http_head(convened->server, router_serve_head, convened->router);
     return true;
 }
 
@@ -277,10 +267,9 @@ static bool make_proxy(struct convened *convened)
     if (convened->config->upstream.url == NULL)
         return true;
     convened->proxy = proxy_new(convened->config, convened->server, convened->metrics);
-    if (convened->proxy == NULL)
-        return false;
-    cvn_on_http_head(convened->server, on_http_head, convened);
-    return true;
+    /* The last one: it takes whatever it is offered. */
+    return convened->proxy != NULL &&
+           router_add_fallback(convened->router, proxy_serve, convened->proxy);
 }
 
 static bool assemble(struct convened *convened)

@@ -24,6 +24,8 @@ static void add_namespace(cvn_namespace *nsp, void *data)
     cvn_namespace_stats(nsp, &counters);
     listing->totals.packets_in += counters.events_in;
     listing->totals.packets_out += counters.events_out;
+    listing->totals.bytes_in += counters.bytes_in;
+    listing->totals.bytes_out += counters.bytes_out;
     if (listing->text == NULL || listing->count == MAX_NAMESPACES)
         return;
     cvn_text_append(listing->text, listing->count++ > 0 ? ",{\"name\":" : "{\"name\":");

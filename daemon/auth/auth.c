@@ -45,10 +45,13 @@ bool auth_refusal_is_retryable(enum auth_refusal refusal)
 
 /* --- Life --- */
 
+/* Not time(), which lags behind by up to a tick: a token just issued would come from the future. */
 static int64_t system_unix_s(void *data)
 {
+    struct timespec now;
     (void)data;
-    return (int64_t)time(NULL);
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec;
 }
 
 static uint64_t system_monotonic_ms(void *data)

@@ -22,7 +22,42 @@ struct catalogue {
     bool has_items; /* of the map or list that is being written: a comma is due */
 };
 
-static const struct emit_descriptor own_emits[4]; /* C wants a size here */
+/* --- What the frame itself sends, in every namespace --- */
+
+struct own_fields {
+    cvn_slice event, room, code, error;
+    int64_t expires_at;
+    bool ok;
+};
+
+static const struct field error_fields[] = {
+    FIELD_TEXT(struct own_fields, event, 0, 200, FIELD_REQUIRED, "the event that was refused"),
+    FIELD_BOOLEAN_AS("ok", struct own_fields, ok, FIELD_REQUIRED, 0, "false"),
+    FIELD_JSON(struct own_fields, error, 4194304, FIELD_REQUIRED,
+               "as in an acknowledgement: code, message, ..."),
+    FIELD_END,
+};
+
+static const struct field expiring_fields[] = {
+    FIELD_INTEGER_REQUIRED(struct own_fields, expires_at, 0, 1LL << 53, "Unix seconds"),
+    FIELD_END,
+};
+
+static const struct field closed_fields[] = {
+    FIELD_TEXT(struct own_fields, room, 1, 300, FIELD_REQUIRED, "kind and id, as \"board:42\""),
+    FIELD_TEXT(struct own_fields, code, 1, 40, FIELD_REQUIRED, "why: FORBIDDEN"),
+    FIELD_END,
+};
+
+static const struct emit_descriptor own_emits[] = {
+    {"error", "An event was refused whose sender asked for no acknowledgement.", error_fields,
+     EVENT_MEMORY},
+    {"auth_expiring", "The token is about to expire: answer with auth_refresh to stay connected.",
+     expiring_fields, EVENT_MEMORY},
+    {"room_closed", "A joined room was left because the right to be there has gone.", closed_fields,
+     EVENT_MEMORY},
+    {NULL, NULL, NULL, EVENT_MEMORY},
+};
 
 /* --- Pieces --- */
 
@@ -303,43 +338,6 @@ static void append_refusal_schema(struct catalogue *catalogue)
                       "\"retry_after_ms\":{\"type\":\"integer\",\"minimum\":1},\"current\":{}},"
                       "\"required\":[\"code\",\"message\"]}},\"required\":[\"ok\",\"error\"]}");
 }
-
-/* --- What the frame itself sends, in every namespace --- */
-
-struct own_fields {
-    cvn_slice event, room, code, error;
-    int64_t expires_at;
-    bool ok;
-};
-
-static const struct field error_fields[] = {
-    FIELD_TEXT(struct own_fields, event, 0, 200, FIELD_REQUIRED, "the event that was refused"),
-    FIELD_BOOLEAN_AS("ok", struct own_fields, ok, FIELD_REQUIRED, 0, "false"),
-    FIELD_JSON(struct own_fields, error, 4194304, FIELD_REQUIRED,
-               "as in an acknowledgement: code, message, ..."),
-    FIELD_END,
-};
-
-static const struct field expiring_fields[] = {
-    FIELD_INTEGER_REQUIRED(struct own_fields, expires_at, 0, 1LL << 53, "Unix seconds"),
-    FIELD_END,
-};
-
-static const struct field closed_fields[] = {
-    FIELD_TEXT(struct own_fields, room, 1, 300, FIELD_REQUIRED, "kind and id, as \"board:42\""),
-    FIELD_TEXT(struct own_fields, code, 1, 40, FIELD_REQUIRED, "why: FORBIDDEN"),
-    FIELD_END,
-};
-
-static const struct emit_descriptor own_emits[4] = {
-    {"error", "An event was refused whose sender asked for no acknowledgement.", error_fields,
-     EVENT_MEMORY},
-    {"auth_expiring", "The token is about to expire: answer with auth_refresh to stay connected.",
-     expiring_fields, EVENT_MEMORY},
-    {"room_closed", "A joined room was left because the right to be there has gone.", closed_fields,
-     EVENT_MEMORY},
-    {NULL, NULL, NULL, EVENT_MEMORY},
-};
 
 /* --- The whole --- */
 

@@ -165,13 +165,6 @@ static void find(const struct router *router, const cvn_http_request *http, stru
     }
 }
 
-bool router_knows(const struct router *router, const cvn_http_request *request)
-{
-    struct found found;
-    find(router, request, &found);
-    return found.route != NULL || found.allow[0] != '\0';
-}
-
 /* --- Browsers of other origins --- */
 
 static void add_cors_fields(struct router_request *own, cvn_slice origin)

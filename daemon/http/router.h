@@ -73,9 +73,6 @@ bool router_add(struct router *router, const struct route *routes, size_t count,
 bool router_add_fallback(struct router *router, bool (*fn)(cvn_http_request *request, void *data),
                          void *data);
 
-/* Whether a route has the request's path, with whatever method. On its worker. */
-bool router_knows(const struct router *router, const cvn_http_request *request);
-
 /* Walks the routes of all tables, from *cursor = 0; NULL at the end. For documentation. */
 const struct route *router_next_route(const struct router *router, size_t *cursor);
 

@@ -51,6 +51,8 @@ typedef struct cvn_namespace_counters {
     uint64_t events_out;        /**< to clients: an emit to ten sockets counts ten times */
     uint64_t dropped;           /**< volatile events that a client could not take */
     uint64_t conflated;         /**< events that newer ones of their key took the place of */
+    uint64_t bytes_in;          /**< of packets from clients, as cvn_socket_counters counts them */
+    uint64_t bytes_out;         /**< of packets to clients, likewise */
 } cvn_namespace_counters;
 /** Any thread. */
 CVN_API void cvn_namespace_stats(const cvn_namespace *nsp, cvn_namespace_counters *ret);

@@ -188,6 +188,8 @@ void sio_namespace_add_counters(const struct cvn_namespace *nsp, cvn_namespace_c
         sum->events_out += counter_get(&local->events_out);
         sum->dropped += counter_get(&local->dropped);
         sum->conflated += counter_get(&local->conflated);
+        sum->bytes_in += counter_get(&local->bytes_in);
+        sum->bytes_out += counter_get(&local->bytes_out);
     }
 }
 

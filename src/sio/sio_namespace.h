@@ -21,6 +21,7 @@ struct sio_local {
     struct map rooms; /* of struct sio_room, by name */
     /* Counted by this worker, read by any thread. */
     struct counter socket_count, connections, refused, events_in, events_out, dropped, conflated;
+    struct counter bytes_in, bytes_out;
     /* With recovery: */
     struct sio_log *log;             /* else NULL */
     size_t parked_count;             /* sessions that wait for their clients */

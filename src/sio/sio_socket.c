@@ -76,6 +76,7 @@ static void count_out(struct cvn_socket *socket, size_t bytes)
 {
     counter_add(&socket->packets_out, 1);
     counter_add(&socket->bytes_out, bytes);
+    counter_add(&socket->local->bytes_out, bytes);
 }
 
 /* What was not taken: only a volatile packet may be lost to a client that stays. */

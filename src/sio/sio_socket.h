@@ -79,6 +79,7 @@ static inline void sio_socket_count_in(struct cvn_socket *socket, size_t bytes)
 {
     counter_add(&socket->packets_in, 1);
     counter_add(&socket->bytes_in, bytes);
+    counter_add(&socket->local->bytes_in, bytes);
 }
 
 /* An event from the client, for the handlers. */

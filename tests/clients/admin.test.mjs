@@ -155,6 +155,8 @@ describe("the protocol", () => {
     const early_id = early.id;
     admin.socket.emit("_disconnect", "/demo", true);
     await admin.heard("socket_disconnected", (_, who) => who === early_id);
+    for (const type of ["rawConnection", "rawDisconnection", "packetsIn", "packetsOut", "bytesIn", "bytesOut"])
+      await admin.heard("server_stats", ({ aggregatedEvents }) => aggregatedEvents.some((item) => item.type === type));
     return { told: admin.told, id };
   }
 

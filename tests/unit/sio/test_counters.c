@@ -103,12 +103,17 @@ static void test_socket(void **state)
     assert_int_equal(of_root.connections_total, 1);
     assert_int_equal(of_root.events_in, 3); /* acknowledgements are no events */
     assert_int_equal(of_root.events_out, 4);
+    counters = counters_of(socket);
+    assert_int_equal(of_root.bytes_in, counters.bytes_in);
+    assert_int_equal(of_root.bytes_out, counters.bytes_out);
     cvn_socket_ref(socket);
     ws_send(client, "41");
     client_turn(client);
     assert_int_equal(counters_of(socket).packets_in, 5);
     assert_int_equal(counters_in(root).sockets, 0);
     assert_int_equal(counters_in(root).connections_total, 1);
+    assert_int_equal(counters_in(root).bytes_in, of_root.bytes_in + 1); /* its leaving, too */
+    assert_int_equal(counters_in(root).bytes_out, of_root.bytes_out);
     assert_int_equal(cvn_socket_queued(socket), 0); /* of one that has gone */
     cvn_socket_unref(socket);
     client_free(client);
