@@ -23,8 +23,9 @@ export class Program {
 
   constructor(file, args, options = {}) {
     this.#child = spawn(file, args, { stdio: ["ignore", "pipe", "pipe"], ...options });
+    /* Not "exit": what it has written may still be on its way then. */
     this.#exited = new Promise((resolve) =>
-      this.#child.on("exit", (code, signal) => resolve({ code, signal })),
+      this.#child.on("close", (code, signal) => resolve({ code, signal })),
     );
     for (const stream of [this.#child.stdout, this.#child.stderr])
       stream.on("data", (data) => (this.output += data));
