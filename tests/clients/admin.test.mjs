@@ -1,18 +1,20 @@
 // The console of an operator: the protocol of the Socket.IO Admin UI, judged by its own server part on the reference server, and the UI itself.
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
 import { createHmac } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it, test } from "node:test";
+import { promisify } from "node:util";
 import { instrument } from "@socket.io/admin-ui";
 import bcrypt from "bcryptjs";
 import { Server } from "socket.io";
 import { io } from "socket.io-client";
 import { startBrowser } from "./support/browser.mjs";
 import { exchange, Tcp } from "./support/raw.mjs";
-import { once, startDaemon, within } from "./support/server.mjs";
+import { daemonFile, once, startDaemon, within } from "./support/server.mjs";
 
 const pictures = process.env.CONVENE_PICTURES; // where to leave pictures for people to look at
 
@@ -26,10 +28,12 @@ async function startAdmin(t, { mode = "development", workers = 1, args = [] } = 
   t.after(() => rmSync(folder, { recursive: true, force: true }));
   const file = join(folder, "hash");
   writeFileSync(file, `${HASH}\n`, { mode: 0o600 });
-  return startDaemon(t, join(folder, "data"), [
+  const data = join(folder, "data");
+  const daemon = await startDaemon(t, data, [
     ...["--admin-enabled", "--admin-mode", mode, "--admin-username", NAME, "--admin-password-hash-file", file],
     ...["--workers", String(workers), ...args],
   ]);
+  return Object.assign(daemon, { data });
 }
 
 const credentials = { username: NAME, password: PASSWORD };
@@ -227,6 +231,36 @@ describe("the protocol", () => {
     assert.deepEqual(await ask("emit", "/demo", null, "bytes", { deep: Buffer.from([1, 2]) }), { ok: true });
     assert.deepEqual([...(await bytes)[0].deep], [1, 2]);
     assert.ok(client.connected);
+  });
+
+  it("writes down in the audit trail who did what, and who was not let in", async (t) => {
+    const daemon = await startAdmin(t);
+    const { url, data } = daemon;
+    await refused(t, url, { ...credentials, password: "wrong" });
+    await refused(t, url, {});
+    const { socket } = await connectAdmin(t, url);
+    const ask = (...command) => socket.timeout(10_000).emitWithAck(...command);
+    await ask("join", "/demo", "lobby", "somebody");
+    await ask("leave", "/demo", "lobby");
+    await ask("emit", "/demo", null, "hello", 1);
+    await ask("_disconnect", "/nowhere", true);
+    const trail = async () => {
+      const { stdout } = await promisify(execFile)(daemonFile, ["audit", "export", "--data", data]);
+      return stdout.trim().split("\n").filter(Boolean).map(JSON.parse)
+        .filter(({ action }) => action.startsWith("admin_"))
+        .map((entry) => [entry.action, entry.user_id, entry.subject, entry.nsp, entry.code].map((field) => field ?? ""));
+    };
+    let entries = await trail(); // it is written a moment later
+    const begun = Date.now();
+    while (entries.length < 6 && Date.now() - begun < 20_000) entries = await trail();
+    assert.deepEqual(entries, [
+      ["admin_login_refused", NAME, "", "/admin", "AUTH_INVALID"],
+      ["admin_login", NAME, "", "/admin", ""],
+      ["admin_join", NAME, "lobby of somebody", "/demo", ""],
+      ["admin_leave", NAME, "lobby of all", "/demo", ""],
+      ["admin_emit", NAME, "hello of all", "/demo", ""],
+      ["admin_disconnect", NAME, "connection of all", "/nowhere", "NOT_FOUND"],
+    ]);
   });
 
   it("hides what would let an admin pose as somebody", async (t) => {
