@@ -12,7 +12,6 @@
 
 void http_respond_is_done(struct http_conn *http, bool keep_alive)
 {
-    worker_refresh_clock(conn_worker(http->conn));
     http_conn_reset_request(http);
     if (!keep_alive) {
         http_conn_finish(http);

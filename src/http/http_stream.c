@@ -72,7 +72,6 @@ void http_stream_resume(struct http_request *request)
     if (http->stream == NULL || !http->stream->is_paused)
         return;
     http->stream->is_paused = false;
-    worker_refresh_clock(conn_worker(http->conn));
     if (http->phase == HTTP_PHASE_STREAM)
         http_conn_arm_body(http);
     conn_resume(http->conn);
@@ -237,7 +236,6 @@ static bool judge_queue(struct http_conn *http)
     if (conn_queued(http->conn) <= HTTP_STREAM_HIGH && !conn_is_congested(http->conn))
         return true;
     if (!stream->wants_drain) {
-        worker_refresh_clock(conn_worker(http->conn));
         wheel_arm(&conn_worker(http->conn)->wheel, &stream->stall, http_conn_patience_ms(http));
     }
     stream->wants_drain = true;

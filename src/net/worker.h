@@ -102,13 +102,6 @@ static inline void worker_rouse(struct worker *worker)
         worker_wake_up(worker);
 }
 
-/* Before a timer is armed by whoever may have come from a callback of the loop that is not ours: the
- * time may stand where the last turn left it. */
-static inline void worker_refresh_clock(struct worker *worker)
-{
-    wheel_set_now(&worker->wheel, uv_now(worker->loop));
-}
-
 /* In the close callback of a handle that was counted in worker->handles. */
 void worker_handle_closed(struct worker *worker);
 

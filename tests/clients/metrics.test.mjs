@@ -111,7 +111,7 @@ test("tells its numbers to the operator alone", async (t) => {
   await scrape(guarded.url, { Authorization: "Bearer a-token-of-more-than-sixteen-bytes" });
 });
 
-/** Of a daemon with TLS, for what only that prints. */
+/** Of a daemon with TLS and an application that is down, for what only that prints. */
 async function scrapeTls(t) {
   const dir = mkdtempSync(join(tmpdir(), "convened-tls-"));
   t.after(() => rmSync(dir, { recursive: true, force: true }));
@@ -121,20 +121,23 @@ async function scrapeTls(t) {
     [..."req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost".split(" "), "-keyout", key, "-out", cert],
     { stdio: "ignore" },
   );
-  const daemon = await startDaemon(t, ["--tls-cert", cert, "--tls-key", key]);
+  const daemon = await startDaemon(t, ["--tls-cert", cert, "--tls-key", key, "--upstream-url", "http://127.0.0.1:1"]);
   const agent = new Agent({ rejectUnauthorized: false });
-  return within(
-    new Promise((resolve, reject) => {
-      request(`https://127.0.0.1:${daemon.port}/metrics`, { agent }, (answer) => {
-        let text = "";
-        answer.on("data", (piece) => (text += piece));
-        answer.on("end", () => resolve(text));
-      })
-        .on("error", reject)
-        .end();
-    }),
-    "the metrics",
-  );
+  const get = (path) =>
+    within(
+      new Promise((resolve, reject) => {
+        request(`https://127.0.0.1:${daemon.port}${path}`, { agent }, (answer) => {
+          let text = "";
+          answer.on("data", (piece) => (text += piece));
+          answer.on("end", () => resolve(text));
+        })
+          .on("error", reject)
+          .end();
+      }),
+      path,
+    );
+  await get("/application");
+  return get("/metrics");
 }
 
 test("alerts and dashboard ask only for what is printed", async (t) => {
@@ -144,6 +147,7 @@ test("alerts and dashboard ask only for what is printed", async (t) => {
   const tls = parseExposition(await scrapeTls(t));
   const expiry = valueOf(tls, "convened_tls_certificate_expiry_timestamp_seconds");
   assert.ok(Math.abs(expiry - Date.now() / 1000 - 2 * 24 * 3600) < 600);
+  assert.equal(valueOf(tls, "convened_upstream_requests_total", { result: "unreachable" }), 1);
 
   const known = new Map([["up", new Set(["instance", "job"])]]); // Prometheus' own
   for (const family of [...families.values(), ...tls.values()])
