@@ -163,7 +163,8 @@ void subjects_address_key(const char *address, char ret[SUBJECTS_ADDRESS_SIZE])
         inet_ntop(AF_INET, six.s6_addr + 12, ret, SUBJECTS_ADDRESS_SIZE);
     } else {
         memset(six.s6_addr + 8, 0, 8);
-        inet_ntop(AF_INET6, &six, ret, SUBJECTS_ADDRESS_SIZE - 4);
-        strcat(ret, "/64");
+        char network[INET6_ADDRSTRLEN];
+        inet_ntop(AF_INET6, &six, network, sizeof network);
+        snprintf(ret, SUBJECTS_ADDRESS_SIZE, "%s/64", network);
     }
 }

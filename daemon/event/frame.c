@@ -101,7 +101,7 @@ static struct frame_nsp *add_namespace(struct frame *frame, const char *name, un
         .is_disabled = is_disabled(frame->parts.config, name),
         .members = metric_series(frame->members, name, NULL, NULL),
     };
-    strcpy(nsp->name, name);
+    snprintf(nsp->name, sizeof nsp->name, "%s", name);
     frame->namespace_count++;
     entry_register(nsp);
     for (const struct event_descriptor *own = expiry_events; own->name != NULL; own++)

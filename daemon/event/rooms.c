@@ -52,11 +52,7 @@ void rooms_free(struct rooms *rooms)
 {
     if (rooms == NULL)
         return;
-    while (rooms->tree != NULL) {
-        struct tally *tally = *(struct tally **)rooms->tree;
-        tdelete(tally, &rooms->tree, compare);
-        free(tally);
-    }
+    tdestroy(rooms->tree, free);
     pthread_mutex_destroy(&rooms->lock);
     free(rooms);
 }

@@ -506,18 +506,26 @@ void presence_state_flush(struct presence_state *state, int64_t now, presence_em
     }
 }
 
+/* With its part in every room; the rooms' own lists are not looked at any more. */
+static void free_user(void *data)
+{
+    struct user *user = data;
+    while (user->places != NULL) {
+        struct occupant *next = user->places->next_place;
+        free(user->places);
+        user->places = next;
+    }
+    free(user->org_id);
+    free(user->name);
+    free(user);
+}
+
 void presence_state_free(struct presence_state *state)
 {
     if (state == NULL)
         return;
-    while (state->places != NULL) {
-        struct place *place = *(struct place **)state->places;
-        while (place->occupants != NULL)
-            remove_occupant(place->occupants);
-        remove_place(state, place);
-    }
-    while (state->users != NULL)
-        remove_user(state, *(struct user **)state->users);
+    tdestroy(state->users, free_user);
+    tdestroy(state->places, free);
     pthread_mutex_destroy(&state->lock);
     free(state);
 }
