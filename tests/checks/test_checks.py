@@ -53,6 +53,9 @@ class Layers(Tree):
         "src/convene_server.c": '#include "ws/ws_conn.h"\n',
         "daemon/main.c": '#include <convene/convene.h>\n#include "ops/settings.h"\n#include <stdio.h>\n',
         "daemon/ops/settings.h": "\n",
+        "daemon/store/store.h": "\n",
+        "daemon/observe/log.h": "\n",
+        "daemon/observe/audit.h": '#include "store/store.h"\n',
         "bench/bench_server.c": "#include <convene/convene.h>\n",
         "examples/chat.c": "#include <convene/convene.h>\n",
     }
@@ -78,6 +81,14 @@ class Layers(Tree):
         self.broken("src/net/conn.h", "#include <ws/ws_frame.h>", "above it")
         self.broken("src/ws/ws_conn.h", '#include "../net/conn.h"', "not the path")
         self.broken("src/ws/ws_conn.h", "#include <uv.h>", "net/ only")
+
+    def test_layers_of_the_daemon(self):
+        self.broken("daemon/store/store.h", '#include "ops/settings.h"', "store may not know ops")
+        self.broken("daemon/observe/log.h", '#include "store/store.h"', "observe may not know store")
+        self.broken("daemon/observe/log.h", '#include "observe/audit.h"', "observe may not know audit")
+        with self.subTest("a folder that is no layer"):
+            self.write("daemon/misc/misc.h", "\n")
+            self.assert_fails("daemon/misc/misc.h: in no layer", "check-layers", self.root)
 
     def test_pure_codecs(self):
         self.broken("src/ws/ws_decode.c", '#include "ws/ws_conn.h"', "other pure codecs")
