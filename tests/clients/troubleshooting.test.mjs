@@ -65,6 +65,16 @@ test("long polling switched off", async (t) => {
   assert.deepEqual([answer.status, JSON.parse(answer.text).code], [400, 0]);
 });
 
+test("too many attempts", async (t) => {
+  const server = await startDaemon(t, folder(t), ["--limits-connections-per-ip", "1/h", "--server-drain-time", "0s"]);
+  let answer;
+  for (let i = 0; i < 5 && answer?.status !== 429; i++) answer = await exchange(`${server.url}/socket.io/?EIO=4&transport=polling`);
+  said("| 429, 4, `Too many connection attempts` |", "`Retry-After` says when");
+  assert.equal(answer.status, 429);
+  assert.deepEqual(JSON.parse(answer.text), { code: 4, message: "Too many connection attempts" });
+  assert.ok(Number(answer.headers["retry-after"]) > 0);
+});
+
 test("a namespace that is not there", async (t) => {
   const server = await startDaemon(t, folder(t));
   const socket = io(`${server.url}/nowhere`, { reconnection: false, forceNew: true });
