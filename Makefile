@@ -4,7 +4,7 @@ PORT   ?= 3000
 DATA   ?= data
 PREFIX ?= /usr/local
 
-.PHONY: all run test bench fuzz coverage docs format install clean help
+.PHONY: all run test bench fuzz coverage docs format install package clean help
 
 all: ## build the release into build/release
 	@tools/bootstrap build
@@ -45,6 +45,10 @@ install: ## install the library, the headers and the daemon (PREFIX, DESTDIR)
 	@tools/bootstrap run
 	@tools/build install -DCMAKE_INSTALL_PREFIX=$(PREFIX)
 	@cmake --install build/install
+
+package: ## make the Debian package of the daemon: build/packages/convened_VERSION_ARCH.deb
+	@tools/bootstrap package
+	@tools/package
 
 clean: ## remove what was built
 	@rm -rf build

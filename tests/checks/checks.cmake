@@ -21,6 +21,9 @@ if(CMAKE_BUILD_TYPE STREQUAL "RelWithDebInfo" AND NOT CONVENE_SANITIZE)
         set(CONVENE_CXX "")
     endif()
     convene_check(install ${tools}/check-install ${CMAKE_BINARY_DIR} ${CMAKE_C_COMPILER} "${CONVENE_CXX}" TIMEOUT 300)
+    # Of a build of its own: what is packaged looks for its files below /usr.
+    convene_check(package ${python} ${tools}/check-package TIMEOUT 600)
+    set_tests_properties(check.package PROPERTIES PROCESSORS 2)
 endif()
 
 if(NOT CONVENE_CHECKS)
