@@ -19,7 +19,7 @@ export function folder(t) {
 export async function startDaemon(t, args = [], { data = folder(t), env = {}, secret = SECRET } = {}) {
   const program = new Program(
     daemonFile,
-    ["--host", "127.0.0.1", "--port", "0", "--workers", "2", "--data", data, ...args],
+    ["--host", "127.0.0.1", "--port", "0", "--workers", "2", "--data", data, "--server-drain-time", "0s", ...args],
     { env: { ...process.env, ...(secret ? { CONVENE_AUTH_SECRET: secret } : {}), ...env } },
   );
   let stopped = false;
