@@ -115,9 +115,8 @@ static void on_user_revoked(enum store_result result, void *data)
     struct pending *pending = data;
     struct request *request = pending->request;
     if (rest_admin_stored(pending, result, "revoke_user", request->params[0]))
-        rest_answer_data(request,
-                         json_pack("{s:s,s:I}", "user_id", request->params[0], "issued_until",
-                                   (json_int_t)strtoll(pending->text, NULL, 10)));
+        rest_answer_data(request, json_pack("{s:s,s:I}", "user_id", request->params[0],
+                                            "issued_until", (json_int_t)pending->moment));
     free(pending);
 }
 
@@ -125,13 +124,12 @@ static void revoke_user(struct request *request, void *data)
 {
     struct rest_admin *admin = data;
     int64_t now = rest_now_ms() / 1000, until = 0;
-    char text[24];
     if (!take_name(request) || !take_time(request, "issued_until", now, &until))
         return;
-    snprintf(text, sizeof text, "%lld", (long long)until);
-    struct pending *pending = rest_admin_wait(admin, request, text);
+    struct pending *pending = rest_admin_wait(admin, request, NULL);
     if (pending == NULL)
         return;
+    pending->moment = until;
     char user_id[PRINCIPAL_MAX_ID +
                  1]; /* the request may be answered before the next line is over */
     snprintf(user_id, sizeof user_id, "%s", request->params[0]);
@@ -150,7 +148,7 @@ static void on_token_revoked(enum store_result result, void *data)
     struct request *request = pending->request;
     if (rest_admin_stored(pending, result, "revoke_token", request->params[0]))
         rest_answer_data(request, json_pack("{s:s,s:I}", "jti", request->params[0], "expires_at",
-                                            (json_int_t)strtoll(pending->text, NULL, 10)));
+                                            (json_int_t)pending->moment));
     free(pending);
 }
 
@@ -158,17 +156,16 @@ static void revoke_token(struct request *request, void *data)
 {
     struct rest_admin *admin = data;
     int64_t now = rest_now_ms() / 1000, expires_at = 0;
-    char text[24];
     if (!take_name(request) || !take_time(request, "expires_at", 0, &expires_at))
         return;
     if (expires_at != 0 && expires_at <= now) {
         request_refuse(request, 400, "VALIDATION", "a token that has expired needs no revoking", 0);
         return;
     }
-    snprintf(text, sizeof text, "%lld", (long long)expires_at);
-    struct pending *pending = rest_admin_wait(admin, request, text);
+    struct pending *pending = rest_admin_wait(admin, request, NULL);
     if (pending == NULL)
         return;
+    pending->moment = expires_at;
     char jti[PRINCIPAL_MAX_ID + 1];
     snprintf(jti, sizeof jti, "%s", request->params[0]);
     if (access_revocations_token(admin->parts.revocations, jti, expires_at,

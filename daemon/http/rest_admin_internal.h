@@ -13,10 +13,11 @@ struct rest_admin {
 struct pending {
     struct rest_admin *admin;
     struct request *request;
-    char text[]; /* a word to remember: the permission, who was revoked */
+    int64_t moment; /* of a revocation */
+    char text[];    /* a word to remember: the permission */
 };
 
-/* NULL: no memory, and the request has been refused. Both texts may be NULL. */
+/* NULL: no memory, and the request has been refused. `text` may be NULL. */
 struct pending *rest_admin_wait(struct rest_admin *admin, struct request *request,
                                 const char *text);
 /* After the store has answered: audits, with the result as its code when it is a failure; refuses the request and returns false then. Where no worker has

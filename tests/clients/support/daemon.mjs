@@ -8,10 +8,13 @@ import { Program, daemonFile, once, within } from "./server.mjs";
 
 export const SECRET = "a secret of more than thirty-two bytes, for tests";
 
-/** A folder that goes with the test. */
-export function folder(t) {
+const folders = new Set();
+process.on("exit", () => folders.forEach((path) => rmSync(path, { recursive: true, force: true })));
+
+/** A folder that goes with the process: when a test cleans up, a daemon may still write there. */
+export function folder() {
   const path = mkdtempSync(join(tmpdir(), "convened-"));
-  t.after(() => rmSync(path, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 }));
+  folders.add(path);
   return path;
 }
 
