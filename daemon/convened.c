@@ -12,6 +12,7 @@
 #include "event/catalogue.h"
 #include "admin/admin.h"
 #include "event/frame.h"
+#include "http/dev_tokens.h"
 #include "http/proxy.h"
 #include "http/rest.h"
 #include "http/rest_admin.h"
@@ -55,6 +56,7 @@ struct convened {
     struct proxy *proxy;        /* NULL without upstream.url */
     struct admin *admin;        /* NULL unless it is enabled */
     struct static_files *files; /* NULL without --dev */
+    struct dev_tokens *tokens;  /* likewise */
     struct demo_chat *chat;     /* likewise */
 };
 
@@ -280,7 +282,8 @@ static bool make_development(struct convened *convened)
         return true;
     convened->files = static_files_load(convened->config->server.web_dir);
     convened->chat = demo_chat_new(convened->server);
-    return convened->files != NULL && convened->chat != NULL &&
+    convened->tokens = dev_tokens_new(convened->config, convened->auth, convened->router);
+    return convened->files != NULL && convened->chat != NULL && convened->tokens != NULL &&
            router_add_fallback(convened->router, on_static_file, convened->files);
 }
 
@@ -318,6 +321,7 @@ static void take_apart(struct convened *convened)
     cvn_server_free(convened->server);
     demo_chat_free(convened->chat);
     static_files_free(convened->files);
+    dev_tokens_free(convened->tokens);
     admin_free(convened->admin);
     proxy_free(convened->proxy);
     rest_admin_free(convened->rest_admin);

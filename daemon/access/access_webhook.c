@@ -121,7 +121,7 @@ static cvn_text *write_body(const struct principal *principal, enum resource_kin
 static bool is_permission(const char *text)
 {
     size_t size = strspn(text, "abcdefghijklmnopqrstuvwxyz_");
-    return text[size] == '\0' && size < WEBHOOK_PERMISSION_SIZE;
+    return size < WEBHOOK_PERMISSION_SIZE && text[size] == '\0';
 }
 
 static const char *read_members(const json_t *root, struct webhook_verdict *verdict)

@@ -115,8 +115,9 @@ static void on_user_revoked(enum store_result result, void *data)
     struct pending *pending = data;
     struct request *request = pending->request;
     if (rest_admin_stored(pending, result, "revoke_user", request->params[0]))
-        rest_answer_data(request, json_pack("{s:s,s:I}", "user_id", request->params[0],
-                                            "issued_until", (json_int_t)atoll(pending->text)));
+        rest_answer_data(request,
+                         json_pack("{s:s,s:I}", "user_id", request->params[0], "issued_until",
+                                   (json_int_t)strtoll(pending->text, NULL, 10)));
     free(pending);
 }
 
@@ -149,7 +150,7 @@ static void on_token_revoked(enum store_result result, void *data)
     struct request *request = pending->request;
     if (rest_admin_stored(pending, result, "revoke_token", request->params[0]))
         rest_answer_data(request, json_pack("{s:s,s:I}", "jti", request->params[0], "expires_at",
-                                            (json_int_t)atoll(pending->text)));
+                                            (json_int_t)strtoll(pending->text, NULL, 10)));
     free(pending);
 }
 

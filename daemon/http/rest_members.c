@@ -24,7 +24,7 @@ static bool take_names(struct request *request, bool has_user)
                    access_member_is_valid(request->params[0], request->params[1], user_id, "any");
     if (!is_good)
         request_refuse(request, 400, "VALIDATION",
-                       "the path is KIND/ID/USER: a kind of resource, an id of up to 256 bytes, a "
+                       "the path is KIND/ID/USER: a kind of resource, an id of up to 255 bytes, a "
                        "user of up to 128, without control characters",
                        0);
     return is_good;

@@ -11,7 +11,7 @@ export const SECRET = "a secret of more than thirty-two bytes, for tests";
 /** A folder that goes with the test. */
 export function folder(t) {
   const path = mkdtempSync(join(tmpdir(), "convened-"));
-  t.after(() => rmSync(path, { recursive: true, force: true }));
+  t.after(() => rmSync(path, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 }));
   return path;
 }
 
