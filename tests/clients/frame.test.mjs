@@ -205,7 +205,14 @@ test("rooms: bounded in members and per connection, and free again when somebody
   const daemon = await startDaemon(t, ["--limits-max-rooms-per-connection", "2", "--limits-max-members-per-room", "1", "--access-board", "open",
     "--presence-coalesce", "50ms", "--presence-grace", "0s"]);
   const ada = await enter(t, daemon.url, user("ada"));
+  const heard = [];
+  ada.on("presence", (change) => change.userId === "bob" && heard.push(change.status));
+  const bobIs = async (status) => {
+    while (heard.at(-1) !== status) await once(ada, "presence");
+  };
+  assert.equal((await ada.ask("presence_watch", { userIds: ["bob"] })).ok, true);
   const bob = await enter(t, daemon.url, user("bob"));
+  await bobIs("online");
   const board = (id) => ({ kind: "board", id });
   assert.equal((await ada.ask("presence_join", board("1"))).ok, true);
   assert.equal((await ada.ask("presence_join", board("2"))).ok, true);
@@ -214,10 +221,8 @@ test("rooms: bounded in members and per connection, and free again when somebody
   assert.equal((await ada.ask("presence_leave", board("1"))).ok, true);
   assert.equal((await bob.ask("presence_join", board("1"))).ok, true);
   assert.equal((await ada.ask("presence_join", board("3"))).ok, true);
-  const gone = new Promise((resolve) => ada.on("presence", (it) => it.userId === "bob" && it.status === "offline" && resolve()));
-  assert.equal((await ada.ask("presence_watch", { userIds: ["bob"] })).ok, true);
   bob.disconnect();
-  await gone;
+  await bobIs("offline");
   const again = await enter(t, daemon.url, user("bob"));
   assert.equal((await again.ask("presence_join", board("1"))).ok, true);
 });
