@@ -364,13 +364,14 @@ int convened_run(const struct config *config)
     return status;
 }
 
-int convened_print_asyncapi(void)
+int convened_print_asyncapi(const struct config *config)
 {
     cvn_text *text = cvn_text_new(MAX_CATALOGUE);
-    bool done = text != NULL && catalogue_print(modules, NULL, text);
+    bool done = text != NULL && catalogue_print(modules, config, text);
     cvn_slice document = done ? cvn_text_slice(text) : cvn_str("");
     done = done && fwrite(document.data, 1, document.size, stdout) == document.size &&
            fflush(stdout) == 0;
     cvn_text_free(text);
+    config_free(config);
     return done ? 0 : 1;
 }

@@ -6,7 +6,7 @@
 
 /* Puts everything together, runs until a signal says otherwise, takes everything apart. An exit status. Takes the configuration. */
 int convened_run(const struct config *config);
-/* For --print-asyncapi. */
-int convened_print_asyncapi(void);
+/* For --print-asyncapi. Takes the configuration; NULL: all that there can be, nothing disabled. */
+int convened_print_asyncapi(const struct config *config);
 
 #endif

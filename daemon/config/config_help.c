@@ -148,8 +148,9 @@ void config_help_print(FILE *out)
     print_option(out, "print-config", NULL, "print what is in force and where it comes from");
     print_option(out, "print-config-docs", NULL, "print the documentation of all settings");
     print_option(out, "print-man", NULL, "print the manual page");
-    print_option(out, "print-asyncapi", NULL,
-                 "print all events as an AsyncAPI document (alone on the command line)");
+    print_option(
+        out, "print-asyncapi", NULL,
+        "print all events as an AsyncAPI document; with other settings, those that they leave");
     print_option(out, "help", NULL, "this text");
     print_option(out, "version", NULL, "the version");
     for (size_t i = 0; i < config_table_section_count; i++) {

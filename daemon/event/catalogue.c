@@ -299,9 +299,10 @@ static void message_event(struct catalogue *catalogue, const char *nsp, const st
     (void)module;
     begin_message(catalogue, nsp, FROM_CLIENT, event->name);
     append_member(catalogue, "summary", event->help);
-    append(catalogue, ",\"payload\":");
+    append(catalogue, event->takes_op_id ? ",\"payload\":{\"allOf\":[" : ",\"payload\":");
     field_append_schema(event->fields, catalogue->text);
-    append(catalogue, "}");
+    append(catalogue,
+           event->takes_op_id ? ",{\"$ref\":\"#/components/schemas/idempotent\"}]}}" : "}");
     begin_message(catalogue, nsp, ANSWER, event->name);
     append(catalogue,
            ",\"payload\":{\"oneOf\":[{\"type\":\"object\",\"properties\":{\"ok\":{\"const\":true},"
@@ -339,6 +340,22 @@ static void append_refusal_schema(struct catalogue *catalogue)
                       "\"required\":[\"code\",\"message\"]}},\"required\":[\"ok\",\"error\"]}");
 }
 
+/* What events of which the same one is not applied twice take beside their own fields. */
+static void append_idempotent_schema(struct catalogue *catalogue)
+{
+    static const char *const names[] = {"op_id", "opId"};
+    append(catalogue, ",\"idempotent\":{\"type\":\"object\",\"properties\":{");
+    for (size_t i = 0; i < 2; i++) {
+        append(catalogue, i > 0 ? "," : "");
+        append_quoted(catalogue, names[i]);
+        append(catalogue,
+               ":{\"type\":\"string\",\"minLength\":1,\"maxLength\":64,\"pattern\":"
+               "\"^[^\\\\u0000-\\\\u001f\\\\u007f]*$\",\"x-convene-max-bytes\":64,\"description\":"
+               "\"made by the client: the same one within 24 hours is not applied again\"}");
+    }
+    append(catalogue, "}}");
+}
+
 /* --- The whole --- */
 
 bool catalogue_print(const struct module *const *modules, const struct config *config,
@@ -349,7 +366,9 @@ bool catalogue_print(const struct module *const *modules, const struct config *c
            "{\"asyncapi\":\"3.0.0\",\"info\":{\"title\":\"Convene\",\"version\":\"" CONVENE_VERSION
            "\",\"description\":\"Events over Socket.IO. Each channel is a namespace; each client "
            "event takes one object and answers its "
-           "acknowledgement.\"},\"defaultContentType\":\"application/json\",\"channels\":{");
+           "acknowledgement. In what clients send, a member that is null counts as absent, and "
+           "lengths with x-convene-max-bytes are of "
+           "UTF-8.\"},\"defaultContentType\":\"application/json\",\"channels\":{");
     append_channels(&catalogue);
     append(&catalogue, "},\"operations\":{");
     visit_all(&catalogue, operation_event, operation_emit);
@@ -357,6 +376,7 @@ bool catalogue_print(const struct module *const *modules, const struct config *c
     visit_all(&catalogue, message_event, message_emit);
     append(&catalogue, "},\"schemas\":{");
     append_refusal_schema(&catalogue);
+    append_idempotent_schema(&catalogue);
     append(&catalogue, "}}}\n");
     return !cvn_text_failed(text);
 }

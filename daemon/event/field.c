@@ -282,14 +282,25 @@ static void append_choices(const struct field *field, cvn_text *text)
     }
 }
 
+/* JSON Schema counts characters; ids are bounded in bytes, which x-convene-max-bytes says. */
+static void append_id(int64_t max, cvn_text *text)
+{
+    cvn_text_printf(text,
+                    "\"type\":\"string\",\"minLength\":1,\"maxLength\":%lld,\"pattern\":"
+                    "\"^[^\\\\u0000-\\\\u001f\\\\u007f]*$\",\"x-convene-max-bytes\":%lld",
+                    (long long)max, (long long)max);
+}
+
 /* The members that say what is allowed, without braces. */
 static void append_kind(const struct field *field, cvn_text *text)
 {
     switch (field->kind) {
     case FIELD_KIND_TEXT:
-    case FIELD_KIND_ID:
-        cvn_text_append(text, "\"type\":\"string\"");
+        cvn_text_append(text, "\"type\":\"string\",\"pattern\":\"^[^\\\\u0000]*$\"");
         append_bounds(field, text, "minLength", "maxLength");
+        break;
+    case FIELD_KIND_ID:
+        append_id(field->max, text);
         break;
     case FIELD_KIND_INTEGER:
         cvn_text_append(text, "\"type\":\"integer\"");
@@ -308,10 +319,9 @@ static void append_kind(const struct field *field, cvn_text *text)
         cvn_text_append(text, "]");
         break;
     case FIELD_KIND_IDS:
-        cvn_text_printf(
-            text,
-            "\"type\":\"array\",\"items\":{\"type\":\"string\",\"minLength\":1,\"maxLength\":%d}",
-            FIELD_ID_MAX);
+        cvn_text_append(text, "\"type\":\"array\",\"items\":{");
+        append_id(FIELD_ID_MAX, text);
+        cvn_text_append(text, "}");
         append_bounds(field, text, "minItems", "maxItems");
         break;
     case FIELD_KIND_BINARY:
@@ -319,6 +329,8 @@ static void append_kind(const struct field *field, cvn_text *text)
         append_bounds(field, text, "minLength", "maxLength");
         break;
     case FIELD_KIND_JSON: /* anything */
+        cvn_text_printf(text, "\"x-convene-max-bytes\":%lld", (long long)field->max);
+        break;
     case FIELD_KIND_OBJECT:
     case FIELD_KIND_END:
         break;
@@ -340,8 +352,7 @@ static void append_property(const struct field *field, cvn_text *text)
         cvn_text_printf(text, ",\"default\":%lld", (long long)field->fallback);
     if (!(field->flags & FIELD_REQUIRED) && field->kind == FIELD_KIND_BOOLEAN)
         cvn_text_append(text, field->fallback ? ",\"default\":true" : ",\"default\":false");
-    cvn_text_append(text,
-                    field->kind == FIELD_KIND_JSON ? "\"description\":" : ",\"description\":");
+    cvn_text_append(text, ",\"description\":");
     cvn_text_append_json_string(text, cvn_str(field->help));
     cvn_text_append(text, "}");
 }

@@ -46,13 +46,18 @@ static bool take_rates(struct frame_event *on, struct member *member, uint32_t *
     return scope == NULL;
 }
 
-/* op_id, or opId in the namespaces that write so. */
+static bool is_absent(cvn_slice value)
+{
+    cvn_json_type type = cvn_json_type_of(value);
+    return type == CVN_JSON_NONE || type == CVN_JSON_NULL;
+}
+
+/* op_id, or opId in the namespaces that write so; both have to be right. */
 static bool take_op_id(struct call *call, cvn_slice payload)
 {
-    cvn_slice op_id = cvn_json_get(payload, "op_id");
-    if (op_id.size == 0)
-        op_id = cvn_json_get(payload, "opId");
-    return op_id.size == 0 || call_set_op_id(call, op_id);
+    cvn_slice op_id = cvn_json_get(payload, "op_id"), other = cvn_json_get(payload, "opId");
+    return (is_absent(other) || call_set_op_id(call, other)) &&
+           (is_absent(op_id) || call_set_op_id(call, op_id));
 }
 
 static void handle(struct frame_event *on, struct member *member, const cvn_event *event)
