@@ -61,3 +61,96 @@ for (const workers of [1, 2]) {
     await ada.context.close();
   });
 }
+
+/** A window of the developers' page, signed in: as a ready user by name, or as what the form says. */
+async function signIn(browser, url, who, viewport = { width: 1000, height: 640 }) {
+  const context = await browser.newContext({ viewport });
+  const page = await context.newPage();
+  page.setDefaultTimeout(20_000);
+  const errors = [];
+  page.on("pageerror", (error) => errors.push(String(error)));
+  page.on("console", (message) => message.type() === "error" && errors.push(message.text()));
+  await page.goto(`${url}/dev`);
+  await page.waitForSelector("#ready button");
+  if (pictures) await page.screenshot({ path: join(pictures, `dev-choose-${viewport.width}.png`), fullPage: true });
+  if (typeof who === "string") {
+    await page.click(`#ready button[data-user="${who}"]`);
+  } else {
+    for (const [name, value] of Object.entries(who))
+      await (name === "role" ? page.selectOption("#other [name=role]", value) : page.fill(`#other [name=${name}]`, value));
+    await page.click("#other button");
+  }
+  await page.waitForSelector('#state[data-state="connected"]');
+  return { page, context, errors };
+}
+
+const isNarrow = (page) => page.evaluate(() => document.documentElement.scrollWidth <= window.innerWidth);
+
+test("developers' page: two users see each other come, choose a status and go", async (t) => {
+  const data = mkdtempSync(join(tmpdir(), "convene-data-"));
+  t.after(() => rmSync(data, { recursive: true, force: true, maxRetries: 10 }));
+  const daemon = await startDaemon(t, data, ["--workers", "2", "--presence-coalesce", "50ms", "--presence-grace", "0s"]);
+  const browser = await startBrowser(t);
+
+  const ada = await signIn(browser, daemon.url, "ada", { width: 360, height: 740 });
+  await ada.page.waitForSelector('#org li[data-user="ada"][data-status="online"] >> text=Ada Student (you)');
+  const paul = await signIn(browser, daemon.url, "paul");
+  const grace = await signIn(browser, daemon.url, "grace");
+  await ada.page.waitForSelector('#org li[data-user="paul"][data-status="online"]');
+  await ada.page.waitForSelector('#state >> text="connected over websocket"');
+
+  await paul.page.check("#status input[value=away]", { force: true });
+  await ada.page.waitForSelector('#org li[data-user="paul"][data-status="away"] >> text=away');
+  await paul.page.selectOption("#course", "math-101");
+  await paul.page.click("#join");
+  await paul.page.waitForSelector('#course-people li[data-user="paul"]');
+  await ada.page.selectOption("#course", "math-101");
+  await ada.page.click("#join");
+  await ada.page.waitForSelector('#course-people li[data-user="paul"][data-status="away"]');
+  await paul.page.waitForSelector('#course-people li[data-user="ada"]');
+  assert.deepEqual(await grace.page.$$eval("#org li", (items) => items.map((it) => it.dataset.user)), ["grace"]); // another organisation
+  assert.ok(await isNarrow(ada.page), "a phone needs no scrolling sideways");
+  if (pictures) {
+    await ada.page.screenshot({ path: join(pictures, "dev-desk-360.png"), fullPage: true });
+    await paul.page.screenshot({ path: join(pictures, "dev-desk-1000.png"), fullPage: true });
+  }
+
+  // The status is kept: who comes back has it still.
+  await paul.page.click("#leave");
+  await ada.page.waitForSelector('#org li[data-user="paul"]', { state: "detached" });
+  await paul.page.click('#ready button[data-user="paul"]');
+  await ada.page.waitForSelector('#org li[data-user="paul"][data-status="away"]');
+  await paul.page.waitForSelector("#status input[value=away]:checked", { state: "attached" });
+  for (const { errors, context } of [ada, paul, grace]) {
+    assert.deepEqual(errors, []);
+    await context.close();
+  }
+});
+
+test("developers' page: a token that ends soon is refreshed; errors are said in words", async (t) => {
+  const data = mkdtempSync(join(tmpdir(), "convene-data-"));
+  t.after(() => rmSync(data, { recursive: true, force: true, maxRetries: 10 }));
+  const daemon = await startDaemon(t, data, ["--auth-expiring-notice", "1h", "--auth-leeway", "0", "--rate", "status=1/min"]);
+  const browser = await startBrowser(t);
+  const { page, errors } = await signIn(browser, daemon.url, { user_id: "zoe", role: "PROFESSOR", lifetime_s: "900", courses: "math-101, art" });
+  await page.waitForSelector("#trouble >> text=The token expires soon");
+  const seconds = () => page.$eval("#left", (it) => it.textContent.split(":").reduce((sum, part) => 60 * sum + Number(part), 0));
+  await page.waitForFunction(() => /^14:[0-4]/.test(document.querySelector("#left").textContent));
+  if (pictures) await page.screenshot({ path: join(pictures, "dev-expiring.png") });
+  await page.click("#refresh");
+  await page.waitForFunction(() => /^(15:00|14:5)/.test(document.querySelector("#left").textContent));
+  assert.ok((await seconds()) > 889);
+  assert.equal(await page.getAttribute("#state", "data-state"), "connected"); // all the time
+  await page.check("#status input[value=busy]", { force: true });
+  await page.waitForSelector('#org li[data-user="zoe"][data-status="busy"]');
+  await page.check("#status input[value=away]", { force: true });
+  await page.waitForSelector("#trouble >> text=/Too often: wait a moment.*again in \\d+ s/");
+  await page.waitForSelector("#status input[value=busy]:checked", { state: "attached" }); // what is, not what was wished
+  assert.deepEqual(errors, []);
+
+  const short = await signIn(browser, daemon.url, { user_id: "yan", role: "STUDENT", lifetime_s: "3" });
+  await short.page.waitForSelector("#trouble >> text=The token has expired: sign in again");
+  await short.page.waitForSelector('#state[data-state="disconnected"]');
+  await short.page.click("#refresh"); // a new one brings it back
+  await short.page.waitForSelector('#state[data-state="connected"]');
+});
