@@ -80,7 +80,9 @@ async function signIn(browser, url, who, viewport = { width: 1000, height: 640 }
       await (name === "role" ? page.selectOption("#other [name=role]", value) : page.fill(`#other [name=${name}]`, value));
     await page.click("#other button");
   }
-  await page.waitForSelector('#state[data-state="connected"]');
+  await page.waitForSelector('#state[data-state="connected"]').catch(async (error) => {
+    throw new Error(`${error.message}\n${await page.textContent("#state")}: ${await page.textContent("#trouble")}\n${errors.join("\n")}`);
+  });
   return { page, context, errors };
 }
 
