@@ -8,7 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define MAX_BUNDLE (64 * 1024)
+/* PRESENCE_MAX_NAMED members with the longest ids and names, each byte escaped, and as many ids. */
+#define MAX_BUNDLE (512 * 1024)
 
 const char *const presence_status_names[] = {"online", "away", "busy", "offline", NULL};
 
@@ -425,7 +426,8 @@ static struct notice *tell_place(struct presence_state *state, struct place *pla
         next = at->next_occupant;
         if (!is_past(state, at->sockets, at->gone_at, now))
             continue;
-        if (at->is_told && left++ < PRESENCE_MAX_NAMED) {
+        /* One who was not told of, too: an answer may have named them, and the count included them. */
+        if (left++ < PRESENCE_MAX_NAMED) {
             cvn_text_append(notice->json, left > 1 ? "," : "");
             cvn_text_append_json_string(notice->json, cvn_str(at->user->id));
         }

@@ -80,7 +80,9 @@ async function signIn(browser, url, who, viewport = { width: 1000, height: 640 }
       await (name === "role" ? page.selectOption("#other [name=role]", value) : page.fill(`#other [name=${name}]`, value));
     await page.click("#other button");
   }
-  await page.waitForSelector('#state[data-state="connected"]');
+  await page.waitForSelector('#state[data-state="connected"]').catch(async (error) => {
+    throw new Error(`${error.message}\n${await page.textContent("#state")}: ${await page.textContent("#trouble")}\n${errors.join("\n")}`);
+  });
   return { page, context, errors };
 }
 
@@ -99,7 +101,7 @@ test("developers' page: two users see each other come, choose a status and go", 
   await ada.page.waitForSelector('#org li[data-user="paul"][data-status="online"]');
   await ada.page.waitForSelector('#state >> text="connected over websocket"');
 
-  await paul.page.check("#status input[value=away]", { force: true });
+  await paul.page.click("#status span[data-status=away]");
   await ada.page.waitForSelector('#org li[data-user="paul"][data-status="away"] >> text=away');
   await paul.page.selectOption("#course", "math-101");
   await paul.page.click("#join");
@@ -141,9 +143,9 @@ test("developers' page: a token that ends soon is refreshed; errors are said in 
   await page.waitForFunction(() => /^(15:00|14:5)/.test(document.querySelector("#left").textContent));
   assert.ok((await seconds()) > 889);
   assert.equal(await page.getAttribute("#state", "data-state"), "connected"); // all the time
-  await page.check("#status input[value=busy]", { force: true });
+  await page.click("#status span[data-status=busy]");
   await page.waitForSelector('#org li[data-user="zoe"][data-status="busy"]');
-  await page.check("#status input[value=away]", { force: true });
+  await page.click("#status span[data-status=away]");
   await page.waitForSelector("#trouble >> text=/Too often: wait a moment.*again in \\d+ s/");
   await page.waitForSelector("#status input[value=busy]:checked", { state: "attached" }); // what is, not what was wished
   assert.deepEqual(errors, []);
