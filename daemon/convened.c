@@ -24,8 +24,11 @@
 #include "ops/supervisor.h"
 #include "store/store_idempotency.h"
 #include "outgoing/outgoing.h"
+#include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <systemd/sd-daemon.h>
 #include <time.h>
@@ -174,6 +177,25 @@ static void raise_descriptor_limit(void)
     }
 }
 
+/*
+ * A peer that has gone and a file at its limit (RLIMIT_FSIZE) are errors of the call that meets them, not the end of the process. A reload
+ * that is asked for before there is anything to reload, or when all has ended, is nothing. The supervisor takes SIGHUP in between.
+ */
+static void ignore_signals(void)
+{
+    static const int ignored[] = {SIGPIPE, SIGXFSZ, SIGHUP};
+    for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
+        signal(ignored[i], SIG_IGN);
+}
+
+/* What was asked for has happened: nothing may cut short what the store still has to write. */
+static void ignore_the_last_signals(void)
+{
+    ignore_signals();
+    signal(SIGTERM, SIG_IGN);
+    signal(SIGINT, SIG_IGN);
+}
+
 static bool make_server(struct convened *convened)
 {
     cvn_options options = convened_options(convened->config);
@@ -181,7 +203,19 @@ static bool make_server(struct convened *convened)
     options.allow_request = on_allow;
     options.hook_data = convened;
     convened->server = cvn_server_new(&options);
+    if (convened->server == NULL)
+        log_entry(
+            LOG_ERROR,
+            "the server cannot be made: more memory is needed, or server.* is not possible here",
+            LOG_TEXT("system", strerror(errno)), LOG_END);
     return convened->server != NULL;
+}
+
+/* What hinders the start, and what to do about it. */
+static bool fail(const char *what, const char *subject)
+{
+    log_entry(LOG_ERROR, what, LOG_TEXT("subject", subject != NULL ? subject : ""), LOG_END);
+    return false;
 }
 
 static bool make_store(struct convened *convened)
@@ -192,11 +226,18 @@ static bool make_store(struct convened *convened)
     convened->store = store_open(convened->config->server.data_dir);
     if (convened->store == NULL || !store_migrate(convened->store, presence_migrations, count) ||
         !store_idempotency_migrate(convened->store))
-        return false;
+        return fail(
+            "the store cannot be used: see above; the data directory must be writable, its disk "
+            "not full, and its database of this version or an older one",
+            convened->config->server.data_dir);
     store_observe(convened->store, convened->metrics);
     if (convened->config->log.audit)
         convened->audit = audit_new(convened->store, convened->config->server.data_dir);
-    return !convened->config->log.audit || convened->audit != NULL;
+    if (convened->config->log.audit && convened->audit == NULL)
+        return fail("the audit trail cannot be continued: see above; mend the store, or switch it "
+                    "off (log.audit)",
+                    convened->config->server.data_dir);
+    return true;
 }
 
 static bool make_access(struct convened *convened)
@@ -207,10 +248,15 @@ static bool make_access(struct convened *convened)
         convened->webhook =
             access_webhook_new(convened->config, convened->server, convened->outgoing);
         if (convened->webhook == NULL)
-            return false;
+            return fail("the webhook cannot be asked: see access.webhook_url, and memory",
+                        convened->config->access.webhook_url);
     }
     convened->guard = access_guard_new(convened->config, convened->members, convened->webhook);
-    return convened->revocations != NULL && convened->members != NULL && convened->guard != NULL;
+    if (convened->revocations != NULL && convened->members != NULL && convened->guard != NULL)
+        return true;
+    return fail("who may do what cannot be read from the store: see above; else more memory is "
+                "needed",
+                convened->config->server.data_dir);
 }
 
 static bool make_frame(struct convened *convened)
@@ -227,8 +273,11 @@ static bool make_frame(struct convened *convened)
     convened->frame = frame_new(&parts);
     for (size_t i = 0; convened->frame != NULL && modules[i] != NULL; i++)
         if (!frame_add(convened->frame, modules[i]))
-            return false;
-    return convened->frame != NULL && frame_ready(convened->frame);
+            return fail("a module cannot be started: see above; else more memory is needed",
+                        modules[i]->name);
+    if (convened->frame != NULL && frame_ready(convened->frame))
+        return true;
+    return fail("the frame of the events cannot be made: more memory is needed", NULL);
 }
 
 static bool make_http(struct convened *convened)
@@ -283,8 +332,11 @@ static bool make_development(struct convened *convened)
     convened->files = static_files_load(convened->config->server.web_dir);
     convened->chat = demo_chat_new(convened->server);
     convened->tokens = dev_tokens_new(convened->config, convened->auth, convened->router);
-    return convened->files != NULL && convened->chat != NULL && convened->tokens != NULL &&
-           router_add_fallback(convened->router, on_static_file, convened->files);
+    if (convened->files != NULL && convened->chat != NULL && convened->tokens != NULL &&
+        router_add_fallback(convened->router, on_static_file, convened->files))
+        return true;
+    return fail("the development page cannot be served: server.web_dir must have its files",
+                convened->config->server.web_dir);
 }
 
 static bool make_proxy(struct convened *convened)
@@ -300,18 +352,36 @@ static bool make_proxy(struct convened *convened)
 static bool assemble(struct convened *convened)
 {
     const struct config *config = convened->config;
-    if (!data_dir_open(config->server.data_dir) || !access_proxies_reconfigure(config))
-        return false;
+    if (!data_dir_open(config->server.data_dir))
+        return false; /* it has said why */
+    if (!access_proxies_reconfigure(config))
+        return fail("the trusted proxies cannot be kept: more memory is needed", NULL);
     convened->metrics = metrics_new();
-    if (convened->metrics == NULL || !make_server(convened))
+    if (convened->metrics == NULL)
+        return fail("no metrics: more memory is needed", NULL);
+    if (!make_server(convened))
         return false;
     convened->outgoing = outgoing_new(convened->server);
-    if (convened->outgoing == NULL || !make_store(convened))
+    if (convened->outgoing == NULL)
+        return fail("requests of our own cannot be made: more memory is needed", NULL);
+    if (!make_store(convened))
         return false;
     convened->auth = auth_new(config, convened->server, convened->outgoing);
-    return convened->auth != NULL && make_access(convened) && make_frame(convened) &&
-           make_http(convened) && make_admin(convened) && make_development(convened) &&
-           make_proxy(convened) && store_start(convened->store, convened->server);
+    if (convened->auth == NULL)
+        return fail("tokens cannot be checked: see above, and the settings auth.*", NULL);
+    if (!make_access(convened) || !make_frame(convened))
+        return false;
+    if (!make_http(convened))
+        return fail("the HTTP endpoints cannot be made: more memory is needed", NULL);
+    if (!make_admin(convened))
+        return fail("the admin UI cannot be set up: see above, and the settings admin.*", NULL);
+    if (!make_development(convened))
+        return false;
+    if (!make_proxy(convened))
+        return fail("requests cannot be passed on: see above, and upstream.*",
+                    config->upstream.url);
+    return store_start(convened->store, convened->server) ||
+           fail("the store's threads cannot be started: more memory or threads are needed", NULL);
 }
 
 static void take_apart(struct convened *convened)
@@ -347,6 +417,7 @@ int convened_run(const struct config *config)
     uint64_t watchdog_us = 0;
     int status = 1;
     log_configure(config);
+    ignore_signals();
     raise_descriptor_limit();
     if (sd_watchdog_enabled(0, &watchdog_us) <= 0)
         watchdog_us = 0;
@@ -359,6 +430,7 @@ int convened_run(const struct config *config)
         const struct supervisor_events events = {on_listening, on_reload, on_sweep, on_drain,
                                                  &convened};
         status = supervisor_run(convened.server, &times, &events);
+        ignore_the_last_signals();
     }
     take_apart(&convened);
     return status;

@@ -272,7 +272,12 @@ void call_refuse_event(struct frame_event *on, struct member *member, const cvn_
 {
     cvn_slice name = cvn_event_name(event);
     char shown[80];
-    snprintf(shown, sizeof shown, "%.*s", (int)(name.size < 79 ? name.size : 79), name.data);
+    size_t shown_size = name.size;
+    if (shown_size >= sizeof shown) /* cut between characters: what goes out has to be UTF-8 */
+        for (shown_size = sizeof shown - 1;
+             shown_size > 0 && ((unsigned char)name.data[shown_size] & 0xc0) == 0x80; shown_size--)
+            ;
+    snprintf(shown, sizeof shown, "%.*s", (int)shown_size, name.data);
     count_failure(on, error);
     cvn_text *text = cvn_text_new(4096);
     if (text == NULL)

@@ -23,7 +23,8 @@ static void link_free(void *data)
         link->admissions = next;
     }
     subjects_leave(link->frame->addresses, link->address_subject);
-    atomic_fetch_sub(&link->frame->connections, 1);
+    if (link->is_let_in)
+        atomic_fetch_sub(&link->frame->connections, 1);
     free(link);
 }
 
@@ -45,7 +46,6 @@ struct link *entry_link(struct frame *frame, cvn_socket *socket)
         free(link);
         return NULL;
     }
-    atomic_fetch_add(&frame->connections, 1);
     cvn_socket_set_connection_data(socket, link, link_free);
     return link;
 }
@@ -57,6 +57,21 @@ static bool link_keep_admission(struct link *link, cvn_socket *socket, struct pr
         return false;
     *admission = (struct admission){socket, principal_ref(principal), link->admissions};
     link->admissions = admission;
+    return true;
+}
+
+/* Only who is let in takes a place; who is refused may stay connected for a while, and must not keep the others out. */
+static bool link_take_place(struct link *link)
+{
+    struct frame *frame = link->frame;
+    size_t max = access_limits_max_connections(frame->limits);
+    if (link->is_let_in)
+        return true;
+    if (atomic_fetch_add(&frame->connections, 1) >= max && max > 0) {
+        atomic_fetch_sub(&frame->connections, 1);
+        return false;
+    }
+    link->is_let_in = true;
     return true;
 }
 
@@ -131,7 +146,10 @@ static void admit(struct frame_nsp *nsp, cvn_socket *socket, cvn_next *next,
                           sizeof lost) ||
          strcmp(lost, principal->user_id) != 0))
         cvn_decline_recovery(socket);
-    if (link == NULL || !link_keep_admission(link, socket, principal))
+    if (link != NULL && !link_take_place(link))
+        entry_refuse(nsp, socket, next, principal, "SERVER_FULL", "The server is full", true,
+                     FULL_RETRY_MS);
+    else if (link == NULL || !link_keep_admission(link, socket, principal))
         entry_refuse(nsp, socket, next, principal, "SERVER_FULL", "Out of memory", true,
                      FULL_RETRY_MS);
     else
@@ -208,28 +226,32 @@ static void ask_for_token(struct frame_nsp *nsp, cvn_socket *socket, cvn_next *n
     auth_verify(frame->parts.auth, token, on_verified, asking);
 }
 
+/* Until a connection is let in, each CONNECT on it is an attempt: who was refused may try again on the same one. Then they count as its events. */
+static bool take_attempt(struct link *link, uint32_t *ret_retry_ms)
+{
+    const struct access_limits *limits = link->frame->limits;
+    if (link->is_let_in)
+        return rate_take(&link->events, access_limits_events_per_connection(limits), rate_now_us(),
+                         ret_retry_ms);
+    return rate_take(&link->address_subject->buckets[ADDRESS_ATTEMPTS],
+                     access_limits_attempts_per_ip(limits), rate_now_us(), ret_retry_ms);
+}
+
 static void on_middleware(cvn_socket *socket, cvn_next *next, void *data)
 {
     struct frame_nsp *nsp = data;
     struct frame *frame = nsp->frame;
-    bool is_new = cvn_socket_connection_data(socket) == NULL;
     struct link *link = entry_link(frame, socket);
     uint32_t retry_ms = 0;
     if (link == NULL)
         entry_refuse(nsp, socket, next, NULL, "SERVER_FULL", "Out of memory", true, FULL_RETRY_MS);
+    else if (!take_attempt(link, &retry_ms))
+        entry_refuse(nsp, socket, next, NULL, "RATE_LIMITED", "Too many connection attempts", true,
+                     retry_ms);
     else if (nsp->is_disabled)
         entry_refuse(nsp, socket, next, NULL, "NAMESPACE_DISABLED", "Invalid namespace", false, 0);
     else if (atomic_load(&frame->is_draining))
         entry_refuse(nsp, socket, next, NULL, "SERVER_FULL", "The server is going down", true,
-                     FULL_RETRY_MS);
-    else if (is_new &&
-             !rate_take(&link->address_subject->buckets[ADDRESS_ATTEMPTS],
-                        access_limits_attempts_per_ip(frame->limits), rate_now_us(), &retry_ms))
-        entry_refuse(nsp, socket, next, NULL, "RATE_LIMITED", "Too many connection attempts", true,
-                     retry_ms);
-    else if (is_new && access_limits_max_connections(frame->limits) > 0 &&
-             atomic_load(&frame->connections) > access_limits_max_connections(frame->limits))
-        entry_refuse(nsp, socket, next, NULL, "SERVER_FULL", "The server is full", true,
                      FULL_RETRY_MS);
     else
         ask_for_token(nsp, socket, next);
@@ -267,21 +289,20 @@ static void release_member(void *data)
     member_unref(data);
 }
 
-/* A new member, or that of the session which the socket has recovered, under the new connection and with the new token. */
+/* A new member, with the rooms of the one whose session the socket has recovered. That one is not used again: it may be another worker's, whose
+ * calls still hold it. */
 static struct member *settle(struct frame_nsp *nsp, struct link *link, cvn_socket *socket,
                              struct principal *principal)
 {
-    struct member *member = cvn_socket_recovered(socket) ? member_of(socket) : NULL;
-    if (member == NULL) {
-        member = member_new(nsp, link, socket, principal);
-        if (member != NULL)
-            cvn_socket_set_data(socket, member, release_member);
-    } else {
-        member->socket = socket;
-        member->link = link;
-        rooms_hold_again(member);
-        member_set_principal(member, principal);
+    struct member *lost = cvn_socket_recovered(socket) ? member_of(socket) : NULL;
+    struct member *member = member_new(nsp, link, socket, principal);
+    if (member == NULL)
+        return NULL;
+    if (lost != NULL) {
+        member_leave_own_rooms(lost, member);
+        rooms_adopt(member, lost);
     }
+    cvn_socket_set_data(socket, member, release_member); /* lets go of the lost one */
     return member;
 }
 
@@ -290,21 +311,30 @@ static void on_connection(cvn_socket *socket, void *data)
     struct frame_nsp *nsp = data;
     struct link *link = cvn_socket_connection_data(socket);
     struct principal *principal = link != NULL ? link_take_admission(link, socket) : NULL;
-    struct member *member = principal != NULL ? settle(nsp, link, socket, principal) : NULL;
+    struct member *member = NULL;
+    /* Between the check of the token and this a session may have been fetched from another worker. */
+    bool is_revoked = principal != NULL && auth_is_revoked(nsp->frame->parts.auth, principal);
+    if (principal != NULL && !is_revoked)
+        member = settle(nsp, link, socket, principal);
     principal_unref(principal);
     if (member == NULL || !member_join_own_rooms(member)) {
-        cvn_disconnect(socket, true); /* out of memory; its client comes back */
+        cvn_disconnect(socket, !is_revoked); /* out of memory: its client comes back */
         return;
     }
     set_attributes(member);
+    member->is_in = true;
     series_move(nsp->members, 1);
     member_audit(member, cvn_socket_recovered(socket) ? "recover" : "connect", NULL, NULL);
+    member_ref(member); /* each of these may end the socket */
     expiry_start(member);
-    for (size_t i = 0; i < nsp->frame->module_count; i++) {
+    for (size_t i = 0; member->link != NULL && i < nsp->frame->module_count; i++) {
         const struct frame_module *added = &nsp->frame->modules[i];
         if (added->nsp == nsp && added->module->on_enter != NULL)
             added->module->on_enter(member, added->state);
     }
+    if (member->link != NULL && member->rooms != NULL)
+        rooms_check_again(member); /* recovered ones, with the new token */
+    member_unref(member);
 }
 
 static void on_disconnect(cvn_socket *socket, const char *reason, void *data)
@@ -315,13 +345,16 @@ static void on_disconnect(cvn_socket *socket, const char *reason, void *data)
         return;
     expiry_stop(member);
     rooms_release(member);
-    for (size_t i = nsp->frame->module_count; i-- > 0;) {
+    for (size_t i = nsp->frame->module_count; member->is_in && i-- > 0;) {
         const struct frame_module *added = &nsp->frame->modules[i];
         if (added->nsp == nsp && added->module->on_leave != NULL)
             added->module->on_leave(member, reason, added->state);
     }
-    member_audit(member, "disconnect", reason, NULL);
-    series_move(nsp->members, -1);
+    if (member->is_in) {
+        member_audit(member, "disconnect", reason, NULL);
+        series_move(nsp->members, -1);
+    }
+    member->is_in = false;
     member->socket = NULL;
     member->link = NULL; /* goes with the connection, which a recovered session outlives */
 }

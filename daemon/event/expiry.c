@@ -118,10 +118,13 @@ static void on_verified(enum auth_refusal refusal, struct principal *principal, 
     } else if (member->link == NULL) {
         call_fail(call, CALL_UNAVAILABLE, "the connection has gone");
     } else {
-        member_set_principal(member, principal);
-        expiry_start(member);
+        bool is_joined = member_set_principal(member, principal);
         member_audit(member, "refresh", NULL, NULL);
         snprintf(json, sizeof json, "{\"expires_at\":%lld}", (long long)principal->expires_at);
+        if (is_joined)
+            expiry_start(member);
+        else
+            cvn_disconnect(member->socket, true); /* out of memory; its client comes back */
         call_ok(call, json);
     }
     principal_unref(principal);

@@ -33,8 +33,10 @@ static bool register_metrics(struct frame *frame)
 struct frame *frame_new(const struct frame_parts *parts)
 {
     struct frame *frame = calloc(1, sizeof *frame);
-    if (frame == NULL)
+    if (frame == NULL) {
+        log_entry(LOG_ERROR, "out of memory", LOG_END);
         return NULL;
+    }
     frame->parts = *parts;
     frame->limits = access_limits_new();
     frame->addresses = subjects_new(ADDRESS_BUCKETS, MAX_IDLE_SUBJECTS);
@@ -214,7 +216,7 @@ bool frame_allow(struct frame *frame, cvn_http_request *request, uint32_t *ret_r
     if (subject == NULL)
         return true; /* no memory to count with: the handshake will find out */
     struct config_rate rate = access_limits_attempts_per_ip(frame->limits);
-    rate.count *= 2;
+    rate.count = rate.count > UINT32_MAX / 2 ? UINT32_MAX : rate.count * 2;
     bool allowed =
         rate_take(&subject->buckets[ADDRESS_HANDSHAKES], rate, rate_now_us(), ret_retry_ms);
     subjects_leave(frame->addresses, subject);

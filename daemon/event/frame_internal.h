@@ -56,7 +56,7 @@ struct frame {
     struct frame_nsp namespaces[FRAME_MAX_NAMESPACES];
     size_t namespace_count;
     atomic_bool is_draining;
-    atomic_size_t connections;
+    atomic_size_t connections; /* those that were let into a namespace */
     struct metric *events, *event_seconds, *refused, *members, *limited;
     struct rooms *rooms;
     struct checks *checks;
@@ -71,6 +71,7 @@ struct link {
     struct rate_bucket events;
     uint64_t event_count; /* number of the next event, for its correlation id */
     uint32_t room_count;  /* that modules joined for it, all its members together */
+    bool is_let_in;       /* counted among the connections */
     struct admission *admissions;
 };
 
@@ -92,6 +93,7 @@ struct member {
     struct room *rooms; /* that modules joined, see rooms.h */
     cvn_timer *expiry;  /* NULL: its token has no end, or the member has left */
     bool is_expiry_told;
+    bool is_in; /* counted, and told to the modules */
     void *module_data[];
 };
 
@@ -110,8 +112,12 @@ struct member *member_new(struct frame_nsp *nsp, struct link *link, cvn_socket *
                           struct principal *principal);
 /* The rooms of a principal: user, organisation, divisions, token. False when one could not be joined. */
 bool member_join_own_rooms(struct member *member);
-/* Takes a new principal of the same user; rooms of the old one that the new one has no right to are left. */
-void member_set_principal(struct member *member, struct principal *principal);
+/* The rooms of a lost member that its successor, which has the same socket, has no right to. */
+void member_leave_own_rooms(const struct member *lost, struct member *successor);
+bool member_is_own_room(const struct member *member, const char *name);
+/* Takes a new principal of the same user; rooms of the old one that the new one has no right to are left. False: one of its own could not be joined,
+ * so who revokes it would not find the socket, which has to end. */
+bool member_set_principal(struct member *member, struct principal *principal);
 void member_audit(struct member *member, const char *action, const char *subject, const char *code);
 
 /* expiry.c: the life of a token on an open socket; auth_refresh. */

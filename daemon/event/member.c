@@ -108,6 +108,8 @@ void member_emit(struct member *member, const char *event, cvn_slice json)
 
 void member_audit(struct member *member, const char *action, const char *subject, const char *code)
 {
+    if (member->link == NULL)
+        return; /* an answer that came after the socket had gone, and perhaps the audit trail */
     const struct audit_entry entry = {
         .action = action,
         .user_id = member->principal->user_id,
@@ -170,6 +172,12 @@ static bool differs(const char *room, void *data)
     return strcmp(room, wanted->room) != 0;
 }
 
+bool member_is_own_room(const struct member *member, const char *name)
+{
+    struct wanted wanted = {name};
+    return !each_own_room(member->principal, differs, &wanted);
+}
+
 struct change {
     struct member *member;
     const struct principal *now;
@@ -184,13 +192,20 @@ static bool leave_unless_kept(const char *room, void *data)
     return true;
 }
 
-void member_set_principal(struct member *member, struct principal *principal)
+void member_leave_own_rooms(const struct member *lost, struct member *successor)
+{
+    struct change change = {successor, successor->principal};
+    each_own_room(lost->principal, leave_unless_kept, &change);
+}
+
+bool member_set_principal(struct member *member, struct principal *principal)
 {
     struct change change = {member, principal};
     each_own_room(member->principal, leave_unless_kept, &change);
     principal_ref(principal);
     principal_unref(member->principal);
     member->principal = principal;
-    member_join_own_rooms(member);
+    bool is_joined = member_join_own_rooms(member);
     rooms_check_again(member);
+    return is_joined;
 }

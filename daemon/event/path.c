@@ -88,7 +88,7 @@ static void on_event(cvn_socket *socket, const cvn_event *event, void *data)
     struct member *member = member_of(socket);
     const struct event_descriptor *descriptor = on->descriptor;
     uint32_t retry_ms = 0;
-    if (member == NULL)
+    if (member == NULL || !member->is_in)
         return;
     if (size_of(cvn_event_args(event)) >
         (descriptor->max_bytes ? descriptor->max_bytes : DEFAULT_MAX_BYTES))
@@ -125,8 +125,8 @@ static bool on_filter(cvn_socket *socket, const cvn_event *event, void *data)
                                   .frame = nsp->frame,
                                   .nsp = nsp};
     uint32_t retry_ms = 0;
-    if (member == NULL)
-        return false;
+    if (member == NULL || !member->is_in)
+        return false; /* on its way out */
     if (!rate_take(&member->link->events, access_limits_events_per_connection(nsp->frame->limits),
                    rate_now_us(), &retry_ms)) {
         metric_add(nsp->frame->limited, 1, "connection", NULL, NULL);

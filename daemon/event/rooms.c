@@ -150,7 +150,8 @@ const struct room *rooms_next(const struct member *member, const struct room *ro
 const struct room *rooms_find(const struct member *member, enum resource_kind kind, const char *id)
 {
     for (const struct room *room = member->rooms; room != NULL; room = room->next)
-        if (room->kind == kind && strcmp(room->id, id) == 0)
+        if (strcmp(resource_name(room->kind), resource_name(kind)) == 0 && /* the same room */
+            strcmp(room->id, id) == 0)
             return room;
     return NULL;
 }
@@ -173,7 +174,8 @@ static struct room *room_new(enum resource_kind kind, const char *id)
 /* Out of the library's room and of the count; the member's list is the caller's affair. */
 static void withdraw(struct member *member, struct room *room)
 {
-    cvn_leave(member->socket, room->name);
+    if (!member_is_own_room(member, room->name)) /* which it is in anyway */
+        cvn_leave(member->socket, room->name);
     if (!room->is_held)
         return;
     room->is_held = false;
@@ -244,7 +246,8 @@ struct joining {
     struct call *call;
     enum resource_kind kind;
     char *id;
-    unsigned checks; /* the frame's when the guard was asked */
+    unsigned checks;             /* the frame's when the guard was asked */
+    struct principal *principal; /* for whom it was asked */
     rooms_joined_fn joined;
     void *data;
 };
@@ -295,8 +298,10 @@ static void on_guard(enum guard_answer answer, const char *permission, void *dat
 static void ask_guard(struct joining *joining)
 {
     struct member *member = call_member(joining->call);
+    principal_unref(joining->principal);
+    joining->principal = principal_ref(member->principal);
     joining->checks = checks_count(member->frame->checks);
-    access_guard_ask(member->frame->parts.guard, member->principal, joining->kind, joining->id,
+    access_guard_ask(member->frame->parts.guard, joining->principal, joining->kind, joining->id,
                      on_guard, joining);
 }
 
@@ -304,7 +309,9 @@ static void on_guard(enum guard_answer answer, const char *permission, void *dat
 {
     struct joining *joining = data;
     struct member *member = call_member(joining->call);
-    if (answer == GUARD_ALLOWED && joining->checks != checks_count(member->frame->checks)) {
+    if (member->link != NULL && answer == GUARD_ALLOWED &&
+        (joining->checks != checks_count(member->frame->checks) ||
+         joining->principal != member->principal)) {
         ask_guard(joining); /* somebody's rights have changed since: this may be an old yes */
         return;
     }
@@ -323,6 +330,7 @@ static void on_guard(enum guard_answer answer, const char *permission, void *dat
     else
         refuse_join(joining, name, CALL_UNAVAILABLE,
                     "whether you may join this cannot be found out now", 1000);
+    principal_unref(joining->principal);
     free(joining->id);
     free(joining);
 }
@@ -351,6 +359,19 @@ void rooms_join(struct call *call, enum resource_kind kind, const char *id, room
 
 /* --- For the frame --- */
 
+static void tell_closed(struct member *member, const char *name, const char *code)
+{
+    cvn_text *text = cvn_text_new(4096);
+    if (text == NULL)
+        return;
+    cvn_text_append(text, "{\"room\":");
+    cvn_text_append_json_string(text, cvn_str(name));
+    cvn_text_printf(text, ",\"code\":\"%s\"}", code);
+    if (!cvn_text_failed(text))
+        member_emit(member, "room_closed", cvn_text_slice(text));
+    cvn_text_free(text);
+}
+
 void rooms_release(struct member *member)
 {
     for (struct room *room = member->rooms; room != NULL; room = room->next) {
@@ -359,12 +380,22 @@ void rooms_release(struct member *member)
     }
 }
 
-void rooms_hold_again(struct member *member)
+/* The lost member may be another worker's, where calls of its own still end: it is read, which nobody changes any more, and not taken over. */
+void rooms_adopt(struct member *member, const struct member *lost)
 {
-    for (struct room *room = member->rooms, *next; room != NULL; room = next) {
-        next = room->next;
-        if (hold_room(member, room) != JOINED)
-            remove_room(member, room);
+    for (const struct room *old = lost->rooms; old != NULL; old = old->next) {
+        struct room *room = room_new(old->kind, old->id);
+        if (room != NULL && hold_room(member, room) == JOINED) {
+            memcpy(room->permission, old->permission, sizeof room->permission);
+            room->next = member->rooms;
+            member->rooms = room;
+            continue;
+        }
+        enum call_error error = room != NULL ? CALL_ROOM_FULL : CALL_UNAVAILABLE;
+        free(room);
+        if (!member_is_own_room(member, old->name))
+            cvn_leave(member->socket, old->name); /* the library has put it in */
+        tell_closed(member, old->name, call_error_code(error));
     }
 }
 
@@ -379,6 +410,7 @@ void rooms_forget(struct member *member)
 
 struct checking {
     struct member *member;
+    struct principal *principal; /* for whom the guard was asked */
     enum resource_kind kind;
     char *id;
 };
@@ -387,21 +419,18 @@ static void on_checked(enum guard_answer answer, const char *permission, void *d
 {
     struct checking *checking = data;
     struct member *member = checking->member;
-    struct room *room = (struct room *)rooms_find(member, checking->kind, checking->id);
-    if (room != NULL && member->link != NULL && answer == GUARD_ALLOWED) {
+    /* An answer for an earlier token says nothing: the later one has been asked for as well. */
+    bool is_valid = member->link != NULL && member->principal == checking->principal;
+    struct room *room =
+        is_valid ? (struct room *)rooms_find(member, checking->kind, checking->id) : NULL;
+    if (room != NULL && answer == GUARD_ALLOWED) {
         snprintf(room->permission, sizeof room->permission, "%s", permission);
-    } else if (room != NULL && member->link != NULL && answer == GUARD_DENIED) {
-        cvn_text *text = cvn_text_new(4096);
+    } else if (room != NULL && answer == GUARD_DENIED) {
         member_audit(member, "join_withdrawn", room->name, "FORBIDDEN");
-        if (text != NULL) {
-            cvn_text_append(text, "{\"room\":");
-            cvn_text_append_json_string(text, cvn_str(room->name));
-            cvn_text_append(text, ",\"code\":\"FORBIDDEN\"}");
-            member_emit(member, "room_closed", cvn_text_slice(text));
-        }
-        cvn_text_free(text);
+        tell_closed(member, room->name, "FORBIDDEN");
         remove_room(member, room);
     }
+    principal_unref(checking->principal);
     member_unref(member);
     free(checking->id);
     free(checking);
@@ -420,8 +449,9 @@ void rooms_check_again(struct member *member)
             remove_room(member, room); /* what cannot be checked is not allowed */
             continue;
         }
-        *checking = (struct checking){member_ref(member), room->kind, id};
-        access_guard_ask(member->frame->parts.guard, member->principal, room->kind, id, on_checked,
-                         checking);
+        *checking =
+            (struct checking){member_ref(member), principal_ref(member->principal), room->kind, id};
+        access_guard_ask(member->frame->parts.guard, checking->principal, room->kind, id,
+                         on_checked, checking);
     }
 }

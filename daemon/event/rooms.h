@@ -38,9 +38,9 @@ const struct room *rooms_next(const struct member *member, const struct room *ro
 /* Members that are in a room of that namespace; any thread. */
 uint32_t rooms_count(struct rooms *rooms, const char *nsp, const char *name);
 
-/* For the frame: a socket has gone; it has come back (recovery); its principal has changed. */
+/* For the frame: a socket has gone; it has come back (recovery) as a new member, which has not entered yet; its principal has changed. */
 void rooms_release(struct member *member);
-void rooms_hold_again(struct member *member);
+void rooms_adopt(struct member *member, const struct member *lost);
 void rooms_forget(struct member *member); /* the member's memory goes */
 void rooms_check_again(struct member *member);
 

@@ -260,6 +260,12 @@ static void on_enter(struct member *member, void *state)
         return;
     }
     member_set_data(member, &presence_module, presence); /* counted: to be taken off again */
+    /* Of a recovered session: it has left them all with its lost connection. */
+    for (const struct room *room = rooms_next(member, NULL); room != NULL;
+         room = rooms_next(member, room))
+        if (!presence_state_join(presence->state, room_name(room), principal->user_id))
+            log_entry(LOG_WARN, "out of memory: somebody is not shown in a room",
+                      LOG_TEXT("room", room_name(room)), LOG_END);
     if (!is_new)
         return;
     struct lookup *lookup = calloc(1, sizeof *lookup);

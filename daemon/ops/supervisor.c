@@ -150,14 +150,21 @@ int supervisor_run(cvn_server *server, const struct supervisor_times *times,
     supervisor.server = server;
     supervisor.times = times;
     supervisor.events = events;
-    if (!open_loop())
+    if (!open_loop()) {
+        log_entry(LOG_ERROR,
+                  "no loop for signals: more descriptors (ulimit -n, LimitNOFILE) or more memory "
+                  "are needed",
+                  LOG_END);
         return 1;
+    }
+    /* Before anybody can ask for a drain. */
+    atomic_store(&supervisor.is_running, true);
     bool is_started = start();
     if (is_started) {
-        atomic_store(&supervisor.is_running, true);
         events->on_listening(events->data);
         sd_notifyf(0, "READY=1\nSTATUS=Listening on port %u", cvn_server_port(server));
     } else {
+        atomic_store(&supervisor.is_running, false);
         close_all();
     }
     uv_run(&supervisor.loop, UV_RUN_DEFAULT);

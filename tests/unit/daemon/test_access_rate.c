@@ -57,6 +57,31 @@ static void test_a_smaller_rate_holds_at_once(void **state)
     assert_int_equal(retry, 3000);
 }
 
+static void test_a_greater_rate_forgives_at_once(void **state)
+{
+    (void)state;
+    struct rate_bucket bucket = {0};
+    uint32_t retry = 0;
+    while (rate_take(&bucket, (struct config_rate){10, 86400000}, SECOND, &retry))
+        ;
+    assert_true(retry > 8000000);
+    /* Ten a second now: nobody waits for hours on account of yesterday's rate. */
+    assert_false(rate_take(&bucket, (struct config_rate){10, 1000}, SECOND, &retry));
+    assert_int_equal(retry, 100);
+    assert_true(rate_take(&bucket, (struct config_rate){10, 1000}, SECOND + SECOND / 10, &retry));
+}
+
+static void test_the_greatest_rates_are_limits_still(void **state)
+{
+    (void)state;
+    struct rate_bucket bucket = {0};
+    uint32_t retry = 0;
+    int taken = 0;
+    while (taken < 5000 && rate_take(&bucket, (struct config_rate){4000000000U, 1}, SECOND, &retry))
+        taken++;
+    assert_int_equal(taken, 1000); /* one a microsecond */
+}
+
 static struct rate_bucket shared;
 static atomic_uint taken;
 
@@ -87,6 +112,8 @@ int main(void)
         cmocka_unit_test(test_burst_then_steady),
         cmocka_unit_test(test_no_limit),
         cmocka_unit_test(test_a_smaller_rate_holds_at_once),
+        cmocka_unit_test(test_a_greater_rate_forgives_at_once),
+        cmocka_unit_test(test_the_greatest_rates_are_limits_still),
         cmocka_unit_test(test_threads_share_exactly),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
