@@ -86,7 +86,7 @@ test("the same under TLS", async (t) => {
   const echoed = await get("/echo", { method: "POST" }, body);
   assert.equal(sha256(echoed.bytes), sha256(body));
   assert.equal((await get("/download/80")).bytes.length, 80 * 65536);
-  const socket = new WebSocket(`wss://localhost:${server.port}/ws/echo`, { ca: readFileSync(cert), lookup: (_h, _o, done) => done(null, [{ address: "127.0.0.1", family: 4 }]) });
+  const socket = new WebSocket(`wss://localhost:${server.port}/ws/echo`, { ca: readFileSync(cert), lookup: (_h, { all }, done) => (all ? done(null, [{ address: "127.0.0.1", family: 4 }]) : done(null, "127.0.0.1", 4)) });
   await once(socket, "open");
   socket.send(body);
   const [message] = await once(socket, "message");
