@@ -99,6 +99,7 @@ static void on_peak_timer(cvn_timer *timer, void *data)
 {
     cvn_stats stats;
     rest_stats(data, &stats);
+    rest_delivery_measure(data);
     cvn_timer_start(timer, PEAK_MS);
 }
 
@@ -183,7 +184,8 @@ struct rest *rest_new(const struct rest_parts *parts)
     rest->census = census_new(parts->server);
     rest_reconfigure(rest, parts->config);
     if (rest->census == NULL || !rest_health_add(rest) || !rest_stats_add(rest) ||
-        !rest_metrics_add(rest) || !rest_realtime_add(rest) || !rest_broadcast_add(rest) ||
+        !rest_metrics_add(rest) || !rest_delivery_add(rest) || !rest_realtime_add(rest) ||
+        !rest_broadcast_add(rest) ||
         cvn_on_worker_start(parts->server, on_worker_start, rest) != CVN_OK ||
         cvn_on_worker_stop(parts->server, on_worker_stop, rest) != CVN_OK) {
         rest_free(rest);
@@ -197,5 +199,6 @@ void rest_free(struct rest *rest)
     if (rest == NULL)
         return;
     census_free(rest->census);
+    free(rest->probes);
     free(rest);
 }

@@ -19,6 +19,7 @@ struct rest {
     _Atomic uint32_t max_connections;
     _Atomic uint64_t dynamic_seen[REST_DYNAMIC]; /* see rest_metrics.c */
     cvn_timer *timer;                            /* of worker 0 */
+    struct rest_probe *probes; /* one a worker, see rest_delivery.c; NULL without metrics */
 };
 
 int64_t rest_now_ms(void);                   /* wall clock */
@@ -56,6 +57,10 @@ struct rest_process {
     double cpu_seconds;
 };
 void rest_process_read(struct rest_process *ret);
+
+/* Registers the measure of how long deliveries are under way, and takes it: once a second, on worker 0. */
+bool rest_delivery_add(struct rest *rest);
+void rest_delivery_measure(struct rest *rest);
 
 /* --- Each registers its routes --- */
 

@@ -99,6 +99,23 @@ test("prints the text format, and numbers that are right", async (t) => {
     assert.match(family.name, /^(convened|process)_[a-z0-9_]*[a-z0-9]$/, "one way to name things");
 });
 
+test("measures how long deliveries between workers are under way", async (t) => {
+  const daemon = await startDaemon(t, ["--workers", "3"]);
+  const lag = async () => {
+    const { samples } = parseExposition(await scrape(daemon.url)).get("convened_delivery_lag_seconds");
+    const of = (suffix) => samples.find((sample) => sample.name.endsWith(suffix)).value;
+    return { count: of("_count"), sum: of("_sum") };
+  };
+  let measured = await lag();
+  await within(
+    (async () => {
+      while (measured.count < 6) measured = await lag(); // each worker twice
+    })(),
+    "measures of all workers",
+  );
+  assert.ok(measured.sum > 0);
+});
+
 test("tells its numbers to the operator alone", async (t) => {
   const near = await startDaemon(t);
   assert.equal((await exchange(`${near.url}/metrics`, { headers: { "X-Forwarded-For": "127.0.0.1" } })).status, 401);
