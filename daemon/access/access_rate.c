@@ -1,12 +1,10 @@
 /* See access_rate.h. A bucket holds the time at which it is full again, so nothing has to refill it and a fresh one is a zero. Any thread. */
 #include "access/access_rate.h"
-#include <time.h>
+#include "observe/clock.h"
 
 int64_t rate_now_us(void)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+    return clock_steady_us();
 }
 
 bool rate_take(struct rate_bucket *bucket, struct config_rate rate, int64_t now_us,

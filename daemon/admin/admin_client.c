@@ -7,6 +7,7 @@
  */
 #include "admin/admin_internal.h"
 #include "auth/principal.h"
+#include "observe/clock.h"
 #include "observe/log.h"
 #include <stdlib.h>
 
@@ -164,7 +165,7 @@ static void begin_sync(struct admin_worker *worker, struct admin_client *client)
 {
     struct admin *admin = worker->admin;
     make_stale(client);
-    client->synced_at_ms = admin_now_ms();
+    client->synced_at_ms = clock_steady_ms();
     client->picture = cvn_text_new(admin->max_picture);
     client->sync = client->picture != NULL ? new_sync(admin, worker->index) : NULL;
     if (client->sync == NULL) {
@@ -262,10 +263,11 @@ void admin_client_tick(struct admin_worker *worker)
         }
         if (has_missed && worker->admin->is_development)
             make_stale(client);
-        if (client->state == ADMIN_SYNCING && admin_now_ms() - client->synced_at_ms >= GIVE_UP_MS)
+        if (client->state == ADMIN_SYNCING &&
+            clock_steady_ms() - client->synced_at_ms >= GIVE_UP_MS)
             make_stale(client);
         if (client->state == ADMIN_STALE && !is_full(worker, client) &&
-            admin_now_ms() - client->synced_at_ms >= RESYNC_MS)
+            clock_steady_ms() - client->synced_at_ms >= RESYNC_MS)
             begin_sync(worker, client);
         pump(worker, client);
     }

@@ -6,8 +6,8 @@
  * shown up to some bytes.
  */
 #include "admin/admin_internal.h"
+#include "observe/clock.h"
 #include <stdlib.h>
-#include <time.h>
 
 #define MAX_TEXT          (2 << 20) /* bytes of a batch */
 #define FULL_TEXT         (256 << 10)
@@ -22,20 +22,6 @@ const char *admin_kind_name(enum admin_kind kind)
         "room_left",        "event_received", "event_sent",          "server_stats",
     };
     return names[kind];
-}
-
-int64_t admin_now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-int64_t admin_wall_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 /* --- Batches --- */
@@ -162,7 +148,7 @@ static void append_string(cvn_text *text, const char *before, const char *string
 static void append_end(cvn_text *text)
 {
     cvn_text_append(text, ",");
-    admin_append_time(text, admin_wall_ms());
+    admin_append_time(text, clock_wall_ms());
 }
 
 static const char *nsp_of(const cvn_socket *socket)
@@ -235,7 +221,7 @@ static void on_upgrade(cvn_socket *socket, void *data)
 /* Whether one more event is shown in this second. */
 static bool may_show(struct admin_worker *worker)
 {
-    int64_t second = admin_now_ms() / 1000;
+    int64_t second = clock_steady_ms() / 1000;
     if (second != worker->second) {
         worker->second = second;
         worker->events_left = EVENTS_PER_SECOND;

@@ -159,8 +159,6 @@ static inline struct admin_worker *admin_worker_of(struct admin *admin, const cv
 }
 
 /* Milliseconds of the steady clock, and since 1970. */
-int64_t admin_now_ms(void);
-int64_t admin_wall_ms(void);
 /* "2026-11-21T11:05:00.000Z", as JSON.stringify writes a Date, in quotes. */
 void admin_append_time(cvn_text *text, int64_t wall_ms);
 

@@ -4,6 +4,7 @@
  */
 #include "admin/admin_internal.h"
 #include "http/static_files.h"
+#include "observe/clock.h"
 #include "observe/log.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,7 +28,7 @@ static bool is_watched(struct admin *admin)
 static void send_stats(struct admin_worker *worker)
 {
     struct admin *admin = worker->admin;
-    int64_t now_ms = admin_now_ms();
+    int64_t now_ms = clock_steady_ms();
     if (now_ms < admin->stats_due_ms)
         return;
     admin->stats_due_ms = now_ms + ADMIN_STATS_MS;
@@ -163,7 +164,7 @@ static bool set_up(struct admin *admin, const struct config *config)
     admin->send_water = high_water > 0 ? least(SEND_WATER, high_water / 2) : SEND_WATER;
     admin->max_picture = max > 0 ? least(MAX_PICTURE, max / 2) : MAX_PICTURE;
     admin->is_development = config->admin.mode == CONFIG_ADMIN_DEVELOPMENT;
-    admin->started_ms = admin_now_ms();
+    admin->started_ms = clock_steady_ms();
     if (gethostname(admin->hostname, sizeof admin->hostname - 1) != 0)
         strcpy(admin->hostname, "localhost");
     if (config->admin.server_id != NULL)

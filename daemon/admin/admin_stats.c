@@ -6,6 +6,7 @@
  * by ten seconds.
  */
 #include "admin/admin_internal.h"
+#include "observe/clock.h"
 #include <inttypes.h>
 #include <unistd.h>
 
@@ -57,7 +58,7 @@ static void append_change(struct changes *changes, const char *type, const char 
 
 static void append_changes(cvn_text *text, const cvn_stats *now, const cvn_stats *before)
 {
-    struct changes changes = {text, admin_wall_ms() / 1000 * 1000, true};
+    struct changes changes = {text, clock_wall_ms() / 1000 * 1000, true};
     append_change(&changes, "rawConnection", NULL, now->connections_total,
                   before->connections_total);
     for (unsigned i = 0; i < CVN_CLOSE_REASONS; i++)
@@ -83,7 +84,7 @@ struct admin_batch *admin_stats_take(struct admin *admin)
     cvn_text_append(text, ",\"hostname\":");
     cvn_text_append_json_string(text, cvn_str(admin->hostname));
     cvn_text_printf(text, ",\"pid\":%ld,\"uptime\":%.3f", (long)getpid(),
-                    (double)(admin_now_ms() - admin->started_ms) / 1000);
+                    (double)(clock_steady_ms() - admin->started_ms) / 1000);
     cvn_text_printf(text, ",\"clientsCount\":%zu,\"pollingClientsCount\":%zu,\"namespaces\":[",
                     stats.connections, stats.polling);
     cvn_each_namespace(admin->server, list_namespace, &listing);

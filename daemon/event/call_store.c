@@ -4,10 +4,10 @@
  * transaction owns only.
  */
 #include "event/frame_internal.h"
+#include "observe/clock.h"
 #include "store/store_idempotency.h"
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #define MAX_ANSWER    (1 << 20)
 #define EPOCH_SIZE    33
@@ -39,13 +39,6 @@ static void transaction_free(struct transaction *transaction)
 }
 
 /* --- On the store's thread --- */
-
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 void call_set_answer(struct call *call, cvn_slice data)
 {
@@ -103,7 +96,7 @@ static bool apply(struct store_tx *tx, struct call *call)
     cvn_text_free(transaction->answer);
     transaction->answer = whole;
     return call->op_id[0] == '\0' ||
-           store_idempotency_keep(tx, transaction->principal->user_id, call->op_id, now_ms(),
+           store_idempotency_keep(tx, transaction->principal->user_id, call->op_id, clock_wall_ms(),
                                   cvn_text_slice(whole));
 }
 
@@ -113,8 +106,8 @@ static bool run(struct store_tx *tx, void *job)
     struct transaction *transaction = call->transaction;
     if (call->op_id[0] != '\0') {
         bool found = false;
-        if (!store_idempotency_find(tx, transaction->principal->user_id, call->op_id, now_ms(),
-                                    &found, transaction->answer))
+        if (!store_idempotency_find(tx, transaction->principal->user_id, call->op_id,
+                                    clock_wall_ms(), &found, transaction->answer))
             return false;
         transaction->is_repeated = found;
         if (found)

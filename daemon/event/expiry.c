@@ -3,15 +3,8 @@
  * came. On the member's worker.
  */
 #include "event/frame_internal.h"
+#include "observe/clock.h"
 #include <stdio.h>
-#include <time.h>
-
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 static int64_t end_ms(const struct member *member)
 {
@@ -26,7 +19,7 @@ static int64_t notice_ms(const struct member *member)
 
 static void wait_until(struct member *member, int64_t at_ms)
 {
-    int64_t delay = at_ms - now_ms();
+    int64_t delay = at_ms - clock_wall_ms();
     if (cvn_timer_start(member->expiry, delay > 0 ? (uint64_t)delay : 0) != CVN_OK)
         expiry_stop(member);
 }

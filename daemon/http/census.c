@@ -4,11 +4,11 @@
  * collide gain nothing). One mutex, taken when a round begins, when a scan has ended and when somebody asks.
  */
 #include "http/census.h"
+#include "observe/clock.h"
 #include <pthread.h>
 #include <search.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <time.h>
 
 #define SLICE_ROOMS    2000 /* looked at in one turn of a worker */
 #define MAX_NAMESPACES 10000
@@ -164,12 +164,10 @@ static void on_result(void *data)
 static struct shared_result *make_result(struct census *census)
 {
     struct shared_result *result = census->has_failed ? NULL : calloc(1, sizeof *result);
-    struct timespec now;
     if (result == NULL) {
         clear_tree(&census->merged);
         return NULL;
     }
-    clock_gettime(CLOCK_REALTIME, &now);
     atomic_init(&result->refs, 1);
     result->rooms = census->merged;
     census->merged = (struct tree){0};
@@ -178,7 +176,7 @@ static struct shared_result *make_result(struct census *census)
         .room_count = result->rooms.count,
         .user_count = count_users(&result->rooms),
         .is_truncated = result->rooms.is_truncated,
-        .taken_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000,
+        .taken_ms = clock_wall_ms(),
     };
     return result;
 }

@@ -3,18 +3,11 @@
  * the credentials have to be waited for; the copy is one block.
  */
 #include "http/router_internal.h"
+#include "observe/clock.h"
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #define MAX_ANSWER 1024 /* of a refusal */
-
-static int64_t now_us(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-}
 
 static void copy_cut(char *ret, size_t size, cvn_slice text)
 {
@@ -31,7 +24,7 @@ struct router_request *request_new(struct router *router, cvn_http_request *http
         return NULL;
     own->router = router;
     own->request.http = http;
-    own->started_us = now_us();
+    own->started_us = clock_steady_us();
     copy_cut(own->method, sizeof own->method, cvn_http_method(http));
     copy_cut(own->path, sizeof own->path, cvn_http_path(http));
     correlation_id_take(cvn_http_header(http, "x-request-id"), own->request.correlation_id);
@@ -184,7 +177,7 @@ bool request_add_field(struct request *request, const char *name, const char *va
 static void tell(const struct router_request *own, int status)
 {
     const char *route = own->route != NULL ? own->route->path : "none";
-    int64_t took_us = now_us() - own->started_us;
+    int64_t took_us = clock_steady_us() - own->started_us;
     char code[12];
     snprintf(code, sizeof code, "%d", status);
     metric_add(own->router->requests, 1, own->route != NULL ? own->route->method : "other", route,

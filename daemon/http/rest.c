@@ -3,6 +3,7 @@
  * is atomic.
  */
 #include "http/rest_internal.h"
+#include "observe/clock.h"
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 #include <stdio.h>
@@ -11,28 +12,9 @@
 
 #define PEAK_MS 1000
 
-/* --- Time --- */
-
-static int64_t clock_ms(clockid_t clock)
-{
-    struct timespec now;
-    clock_gettime(clock, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-int64_t rest_now_ms(void)
-{
-    return clock_ms(CLOCK_REALTIME);
-}
-
-int64_t rest_steady_ms(void)
-{
-    return clock_ms(CLOCK_MONOTONIC);
-}
-
 double rest_uptime(const struct rest *rest)
 {
-    return (double)(rest_steady_ms() - rest->started_steady_ms) / 1000;
+    return (double)(clock_steady_ms() - rest->started_steady_ms) / 1000;
 }
 
 void rest_time(int64_t ms, char ret[REST_TIME_SIZE])
@@ -179,8 +161,8 @@ struct rest *rest_new(const struct rest_parts *parts)
     if (rest == NULL)
         return NULL;
     rest->parts = *parts;
-    rest->started_ms = rest_now_ms();
-    rest->started_steady_ms = rest_steady_ms();
+    rest->started_ms = clock_wall_ms();
+    rest->started_steady_ms = clock_steady_ms();
     rest->census = census_new(parts->server);
     rest_reconfigure(rest, parts->config);
     if (rest->census == NULL || !rest_health_add(rest) || !rest_stats_add(rest) ||

@@ -4,6 +4,7 @@
  */
 #include "http/rest_admin.h"
 #include "http/rest_admin_internal.h"
+#include "observe/clock.h"
 #include <stdlib.h>
 
 #define MAX_SOCKET_ID 64
@@ -123,7 +124,7 @@ static void on_user_revoked(enum store_result result, void *data)
 static void revoke_user(struct request *request, void *data)
 {
     struct rest_admin *admin = data;
-    int64_t now = rest_now_ms() / 1000, until = 0;
+    int64_t now = clock_wall_ms() / 1000, until = 0;
     if (!take_name(request) || !take_time(request, "issued_until", now, &until))
         return;
     struct pending *pending = rest_admin_wait(admin, request, NULL);
@@ -155,7 +156,7 @@ static void on_token_revoked(enum store_result result, void *data)
 static void revoke_token(struct request *request, void *data)
 {
     struct rest_admin *admin = data;
-    int64_t now = rest_now_ms() / 1000, expires_at = 0;
+    int64_t now = clock_wall_ms() / 1000, expires_at = 0;
     if (!take_name(request) || !take_time(request, "expires_at", 0, &expires_at))
         return;
     if (expires_at != 0 && expires_at <= now) {

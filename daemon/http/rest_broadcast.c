@@ -1,5 +1,6 @@
 /* What an operator does by HTTP: say something to many, and change how much is logged. Both are audited. On workers. */
 #include "http/rest_internal.h"
+#include "observe/clock.h"
 #include <stdlib.h>
 
 #define MAX_ROOMS 100
@@ -80,7 +81,7 @@ static char *argument_of(const struct broadcast *broadcast, const struct request
 {
     char now[REST_TIME_SIZE];
     json_t *data = broadcast->data != NULL ? json_incref((json_t *)broadcast->data) : json_null();
-    rest_time(rest_now_ms(), now);
+    rest_time(clock_wall_ms(), now);
     if (broadcast->in_envelope)
         data = json_pack("{s:s,s:o,s:s,s:s}", "event_type", broadcast->event, "data", data,
                          "user_id", request->principal->user_id, "timestamp", now);

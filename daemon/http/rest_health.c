@@ -4,6 +4,7 @@
  * watches has a deadline. On workers.
  */
 #include "http/rest_internal.h"
+#include "observe/clock.h"
 #include <stdlib.h>
 
 static void answer_health(struct request *request, void *data)
@@ -98,7 +99,7 @@ static bool write_little(struct store_tx *tx, void *job)
                     "written_ms INTEGER NOT NULL)",
                     NULL))
         return false;
-    store_bind_integer(tx, 1, rest_now_ms());
+    store_bind_integer(tx, 1, clock_wall_ms());
     return store_exec(tx, "INSERT OR REPLACE INTO health VALUES (1, ?1)", NULL);
 }
 
@@ -220,7 +221,7 @@ static void answer_detailed(struct request *request, void *data)
         return;
     }
     *detail = (struct detail){rest, request};
-    census_ask(rest->census, rest_steady_ms(), on_census, detail);
+    census_ask(rest->census, clock_steady_ms(), on_census, detail);
 }
 
 bool rest_health_add(struct rest *rest)

@@ -22,8 +22,6 @@ struct rest {
     struct rest_probe *probes; /* one a worker, see rest_delivery.c; NULL without metrics */
 };
 
-int64_t rest_now_ms(void);                   /* wall clock */
-int64_t rest_steady_ms(void);                /* never goes back */
 double rest_uptime(const struct rest *rest); /* seconds */
 /* "2026-11-21T11:15:54.123Z" */
 #define REST_TIME_SIZE 32

@@ -3,6 +3,7 @@
  * the sockets concerned are being asked for again. On workers.
  */
 #include "http/rest_admin_internal.h"
+#include "observe/clock.h"
 #include <stdlib.h>
 
 #define DEFAULT_PAGE       100
@@ -74,7 +75,7 @@ static void put_member(struct request *request, void *data)
             .user_id = request->params[2],
             .permission = permission,
             .added_by = request->principal->user_id,
-            .added_at = rest_now_ms() / 1000,
+            .added_at = clock_wall_ms() / 1000,
         };
         struct pending *pending = rest_admin_wait(admin, request, permission);
         if (pending != NULL)

@@ -1,5 +1,6 @@
 /* What clients ask before they connect, or when they cannot: what is up, and how far away it is. On workers. */
 #include "http/rest_internal.h"
+#include "observe/clock.h"
 #include <stdlib.h>
 
 static bool is_open_to_clients(const struct rest *rest, const struct rest_namespace *nsp)
@@ -22,7 +23,7 @@ static void answer_status(struct request *request, void *data)
     char now[REST_TIME_SIZE];
     json_t *list = json_array(), *transports = json_array();
     bool is_ready = rest_not_ready(rest, reasons) == 0;
-    rest_time(rest_now_ms(), now);
+    rest_time(clock_wall_ms(), now);
     for (size_t i = 0; namespaces != NULL && i < namespaces->count; i++)
         if (is_open_to_clients(rest, &namespaces->items[i]))
             json_array_append_new(list, json_string(namespaces->items[i].name));
@@ -45,7 +46,7 @@ static void answer_status(struct request *request, void *data)
 static void answer_ping(struct request *request, void *data)
 {
     char now[REST_TIME_SIZE];
-    int64_t now_ms = rest_now_ms();
+    int64_t now_ms = clock_wall_ms();
     (void)data;
     json_t *body = request_json(request);
     if (body == NULL)

@@ -3,6 +3,7 @@
  * nobody asks. On workers.
  */
 #include "http/rest_internal.h"
+#include "observe/clock.h"
 #include <stdlib.h>
 
 #define DEFAULT_ROOMS 100 /* listed */
@@ -90,7 +91,7 @@ static void ask_census(struct rest *rest, struct asking *asking, struct request 
     }
     asking->rest = rest;
     asking->request = request;
-    census_ask(rest->census, rest_steady_ms(), fn, asking);
+    census_ask(rest->census, clock_steady_ms(), fn, asking);
 }
 
 static void answer_stats(struct request *request, void *data)

@@ -7,9 +7,9 @@
 #include "event/member.h"
 #include "event/rooms.h"
 #include "modules/presence_state.h"
+#include "observe/clock.h"
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #define MAX_ANSWER    (256 * 1024)
 #define MAX_WATCHED   100
@@ -30,13 +30,6 @@ const struct store_migration presence_migrations[] = {
     {NULL, 0, NULL},
 };
 
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* --- status: chosen, stored, told --- */
 
 struct status_payload {
@@ -56,7 +49,7 @@ static bool store_status(struct store_tx *tx, struct call *call, void *data)
     (void)data;
     store_bind_text(tx, 1, cvn_str(call_principal(call)->user_id));
     store_bind_integer(tx, 2, payload->status - 1);
-    store_bind_integer(tx, 3, now_ms());
+    store_bind_integer(tx, 3, clock_wall_ms());
     if (!store_exec(tx,
                     "INSERT INTO presence_status VALUES (?1, ?2, ?3) ON CONFLICT (user_id) DO "
                     "UPDATE SET status = "
@@ -74,7 +67,7 @@ static void status_stored(struct call *call, void *data)
     struct presence *presence = data;
     const struct status_payload *payload = call_payload(call);
     presence_state_choose(presence->state, call_principal(call)->user_id,
-                          (enum presence_status)(payload->status - 1), now_ms());
+                          (enum presence_status)(payload->status - 1), clock_wall_ms());
 }
 
 static void on_status(struct call *call, void *state)
@@ -122,7 +115,7 @@ static void on_joined(struct call *call, const struct room *room, bool is_new, v
         (is_new && !presence_state_join(presence->state, room_name(room), user_id))) {
         call_fail_later(call, CALL_UNAVAILABLE, "out of memory", 1000);
     } else {
-        presence_state_append_room(presence->state, room_name(room), now_ms(), text);
+        presence_state_append_room(presence->state, room_name(room), clock_wall_ms(), text);
         call_ok_slice(call, cvn_text_slice(text));
     }
     cvn_text_free(text);
@@ -148,7 +141,7 @@ static void on_room_left(struct member *member, const struct room *room, void *s
 {
     struct presence *presence = state;
     presence_state_part(presence->state, room_name(room), member_principal(member)->user_id,
-                        now_ms());
+                        clock_wall_ms());
 }
 
 /* --- presence_watch: users of the own organisation, by their ids --- */
@@ -192,7 +185,7 @@ static void on_watch(struct call *call, void *state)
         presence_state_watch_room(org_id, user_id, room);
         error = cvn_join(member_socket(member), room);
         cvn_text_append(text, i > 0 ? "," : "");
-        presence_state_append_user(presence->state, user_id, org_id, now_ms(), text);
+        presence_state_append_user(presence->state, user_id, org_id, clock_wall_ms(), text);
     }
     cvn_text_append(text, "]}");
     if (error == CVN_ERR_LIMIT)
@@ -245,7 +238,8 @@ static void status_read(enum store_result result, void *job)
 {
     struct lookup *lookup = job;
     if (result == STORE_OK && lookup->is_found)
-        presence_state_choose(lookup->presence->state, lookup->user_id, lookup->status, now_ms());
+        presence_state_choose(lookup->presence->state, lookup->user_id, lookup->status,
+                              clock_wall_ms());
     free(lookup);
 }
 
@@ -255,7 +249,7 @@ static void on_enter(struct member *member, void *state)
     const struct principal *principal = member_principal(member);
     bool is_new = false;
     if (!presence_state_enter(presence->state, principal->user_id, principal->org_id,
-                              principal->name, now_ms(), &is_new)) {
+                              principal->name, clock_wall_ms(), &is_new)) {
         cvn_disconnect(member_socket(member), true); /* out of memory; its client comes back */
         return;
     }
@@ -284,7 +278,7 @@ static void on_leave(struct member *member, const char *reason, void *state)
     if (member_data(member, &presence_module) == NULL)
         return;
     member_set_data(member, &presence_module, NULL);
-    presence_state_leave(presence->state, member_principal(member)->user_id, now_ms());
+    presence_state_leave(presence->state, member_principal(member)->user_id, clock_wall_ms());
 }
 
 /* --- The ticker --- */
@@ -307,7 +301,7 @@ static void on_tick(cvn_timer *timer, void *data)
     struct presence *presence = data;
     /* A server that goes down tells nobody that everybody has left. */
     if (!frame_is_draining(presence->frame))
-        presence_state_flush(presence->state, now_ms(), emit_change, presence);
+        presence_state_flush(presence->state, clock_wall_ms(), emit_change, presence);
     if (cvn_timer_start(timer, presence->coalesce_ms) != CVN_OK)
         log_entry(LOG_DEBUG, "the presence ticker has ended", LOG_END);
 }

@@ -9,13 +9,13 @@
  */
 #include "observe/audit.h"
 #include "observe/audit_anchor.h"
+#include "observe/clock.h"
 #include "observe/log.h"
 #include "observe/text.h"
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #define BATCH            256   /* entries of one transaction */
 #define ANCHOR_ENTRIES   1024  /* the file is at most so far behind */
@@ -53,13 +53,6 @@ struct batch {
     int64_t now_ms;
     struct audit_anchor head; /* after it */
 };
-
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* --- Records --- */
 
@@ -302,7 +295,7 @@ void audit_free(struct audit *audit)
 {
     if (audit == NULL)
         return;
-    int64_t time_ms = now_ms();
+    int64_t time_ms = clock_wall_ms();
     pthread_mutex_lock(&audit->lock);
     audit->is_ended = true;
     admit_losses(audit, time_ms);
@@ -336,14 +329,14 @@ void audit_write_at(struct audit *audit, const struct audit_entry *entry, int64_
 void audit_write(struct audit *audit, const struct audit_entry *entry)
 {
     if (audit != NULL)
-        audit_write_at(audit, entry, now_ms());
+        audit_write_at(audit, entry, clock_wall_ms());
 }
 
 void audit_sweep(struct audit *audit)
 {
     if (audit == NULL)
         return;
-    int64_t time_ms = now_ms();
+    int64_t time_ms = clock_wall_ms();
     pthread_mutex_lock(&audit->lock);
     admit_losses(audit, time_ms);
     hand_over(audit, true, time_ms);

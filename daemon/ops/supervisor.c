@@ -2,6 +2,7 @@
  * See supervisor.h. A small loop of its own, so that signals, the watchdog and the sweep need no thread and no signal handler of ours. Main thread.
  */
 #include "ops/supervisor.h"
+#include "observe/clock.h"
 #include "observe/log.h"
 #include <errno.h>
 #include <signal.h>
@@ -74,10 +75,7 @@ static void on_ended(uv_async_t *async)
 
 static void reload(void)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%lld",
-               (long long)now.tv_sec * 1000000 + now.tv_nsec / 1000);
+    sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%lld", (long long)clock_steady_us());
     supervisor.events->on_reload(supervisor.events->data);
     sd_notify(0, "READY=1");
 }
